@@ -1,0 +1,155 @@
+/*
+ * Physical frame allocators: the interface that every design stands behind, and the one way to call them.
+ * The caller supplies all memory, so an allocator is an instance over an arena: the kernel runs on one, and
+ * any number of others can be measured in the same boot.
+ *
+ * To add a design: one file with a `struct frame_allocator_ops`, one line in frame.c. docs/adding-a-variant.md.
+ */
+#ifndef MM_FRAME_FRAME_H
+#define MM_FRAME_FRAME_H
+
+#include <stdatomic.h>
+
+#include "arch/addr.h"
+#include "lib/base.h"
+#include "smp/lock.h"
+
+/* Blocks are 2^order frames, naturally aligned. 10 is 4 MiB, as in Linux; 9 is Sv39's 2 MiB leaf. */
+#define FRAME_ORDER_MAX  10
+#define FRAME_ORDER_HUGE 9
+
+/* Flags of frame_alloc(). */
+#define FRAME_ZERO 1u /* fill the block with zeros */
+
+struct frame_allocator;
+
+struct frame_allocator_ops {
+    const char *name; /* as on the command line */
+
+    /* Bytes of metadata for an arena of this size; 64-byte aligned memory of that size goes to init. */
+    size_t (*metadata_size)(size_t nframes, unsigned nharts);
+
+    /* All frames free. 0, or a negative error. fa's fields are set, metadata is not zeroed. */
+    int (*init)(struct frame_allocator *fa);
+
+    /* A free block, or PFN_NONE: exhausted. order <= FRAME_ORDER_MAX. */
+    pfn_t (*alloc)(struct frame_allocator *fa, unsigned order);
+
+    /* Give a block back. A wrong free (frame_bad_free) is reported and changes nothing. */
+    void (*free)(struct frame_allocator *fa, pfn_t pfn, unsigned order);
+
+    /* Frames free anywhere, caches included: exact when the harts are quiet. */
+    size_t (*free_count)(struct frame_allocator *fa);
+
+    /* Frames free but held in caches of single harts. NULL: none ever. */
+    size_t (*stranded_count)(struct frame_allocator *fa);
+
+    /* Return every hart's cached frames to the global pool. NULL: no caches. */
+    void (*drain)(struct frame_allocator *fa);
+
+    /* Recount everything from ground truth; the harts must be quiet. 0, or ERR_CORRUPT with the finding on
+     * the console. */
+    int (*validate)(struct frame_allocator *fa);
+};
+
+/* Why a free was refused. */
+enum frame_misuse_kind {
+    FRAME_MISUSE_DOUBLE_FREE, /* nothing is allocated there */
+    FRAME_MISUSE_OUT_OF_RANGE, /* not a frame of the arena, or the block reaches out of it */
+    FRAME_MISUSE_WRONG_ORDER, /* allocated with another order, or the address is inside a block */
+    FRAME_MISUSE_MISALIGNED, /* the address is not a multiple of the block's size */
+};
+
+struct frame_misuse {
+    enum frame_misuse_kind kind;
+    pfn_t pfn;        /* what was freed */
+    unsigned order;   /* as freed */
+    uint64_t caller;  /* return address of the call to frame_free */
+};
+
+struct frame_allocator {
+    const struct frame_allocator_ops *ops;
+    const struct lock_ops *lock_kind; /* for every lock of this instance */
+    const char *name;                 /* of the instance: "kernel", "arena" */
+    pfn_t base;                       /* aligned to FRAME_ORDER_MAX */
+    size_t nframes;
+    unsigned nharts; /* harts 0 … nharts − 1 may call */
+    void *metadata;  /* metadata_size() bytes, 64-byte aligned */
+
+    _Atomic uint64_t misuse_count CACHE_ALIGNED;
+    struct frame_misuse last_misuse; /* of the hart that counted last; read when quiet */
+} CACHE_ALIGNED;
+
+/** frame_allocator_at - the i-th design; NULL behind the last. frame_allocator_name_at - its name. */
+const struct frame_allocator_ops *frame_allocator_at(size_t i);
+const char *frame_allocator_name_at(size_t i);
+
+/** frame_allocator_find - a design by its exact name; NULL if there is none. */
+const struct frame_allocator_ops *frame_allocator_find(const char *name);
+
+/**
+ * frame_allocator_init - make an instance with all its frames free.
+ * @name: of the instance; must outlive it
+ * @metadata: ops->metadata_size(nframes, nharts) bytes, aligned to CACHE_LINE_BYTES
+ * @base: aligned to 2^FRAME_ORDER_MAX frames; @nframes > 0, < 2^32
+ *
+ * Returns 0, ERR_INVALID for a misaligned base or metadata, ERR_RANGE for a bad size or number of harts.
+ */
+int frame_allocator_init(struct frame_allocator *fa, const struct frame_allocator_ops *ops,
+    const struct lock_ops *lock_kind, const char *name, void *metadata, pfn_t base, size_t nframes,
+    unsigned nharts);
+
+/**
+ * frame_alloc - a block of 2^order frames.
+ * @order: 0 … FRAME_ORDER_MAX
+ * @flags: 0 or FRAME_ZERO
+ *
+ * Returns its first frame, naturally aligned, or PFN_NONE when no such block is free anywhere. The caller must
+ * not migrate to another hart during the call, nor be an interrupt handler.
+ */
+static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsigned flags);
+
+/**
+ * frame_free - give back a block with the order it was allocated with, from any hart.
+ * A wrong free is counted, reported with the block's and the caller's address, and changes nothing.
+ */
+static inline void frame_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
+{
+    fa->ops->free(fa, pfn, order);
+}
+
+/** frame_free_count - frames free, in caches too. frame_stranded_count - of those, in caches of harts. */
+size_t frame_free_count(struct frame_allocator *fa);
+size_t frame_stranded_count(struct frame_allocator *fa);
+
+/** frame_drain - return every hart's cached frames to the global pool. The harts must be quiet. */
+void frame_drain(struct frame_allocator *fa);
+
+/**
+ * frame_validate - prove the allocator's state against itself and against its callers.
+ * @held: the number of frames that callers hold, by their own count
+ *
+ * The harts must be quiet. Returns 0, or ERR_CORRUPT with what is wrong on the console: a frame that is
+ * neither free nor held is lost, one that is both was given twice.
+ */
+int frame_validate(struct frame_allocator *fa, size_t held);
+
+/** frame_refuse - for allocators: count and report a wrong free. @caller: __builtin_return_address(0). */
+void frame_refuse(struct frame_allocator *fa, enum frame_misuse_kind kind, pfn_t pfn, unsigned order,
+    const void *caller) COLD;
+
+/** frame_misuse_text - the kind in words: "double free". */
+const char *frame_misuse_text(enum frame_misuse_kind kind);
+
+/** frame_zero - fill a block with zeros through the direct map. */
+void frame_zero(pfn_t pfn, unsigned order);
+
+static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsigned flags)
+{
+    pfn_t pfn = fa->ops->alloc(fa, order);
+    if ((flags & FRAME_ZERO) && !pfn_is_none(pfn))
+        frame_zero(pfn, order);
+    return pfn;
+}
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Running one function on several harts at once: how the harness, the tests and the stress run get their
+ * harts. Idle harts sleep in smp_idle() until a call comes.
+ */
+#ifndef SMP_CALL_H
+#define SMP_CALL_H
+
+#include "smp/hart.h"
+
+/**
+ * smp_call - run function(argument) on each hart of the mask and return when all have finished.
+ * @mask: harts, all online; the caller's own hart runs its share too when it is in it
+ *
+ * One call at a time, from the boot hart's thread of control, interrupts on. What the caller wrote before
+ * is visible to the function; what the function wrote is visible to the caller after.
+ */
+void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument);
+
+/** smp_idle - the life of every hart but the boot hart: sleep, run calls. */
+void smp_idle(void) NORETURN;
+
+#endif

@@ -1,0 +1,19 @@
+/* Inter-processor interrupts: requests to other harts, sent through SBI, acted on in the interrupt. */
+#ifndef SMP_IPI_H
+#define SMP_IPI_H
+
+#include "smp/hart.h"
+
+/** ipi_init - this hart takes software interrupts from now on. Boot code, once a hart, interrupts off. */
+void ipi_init(void);
+
+/**
+ * ipi_send - ask the harts of a mask for something. Returns once the interrupts are raised, not taken.
+ * What the caller wrote before is visible to the handler (release, paired with its acquire). Any context.
+ */
+void ipi_send(hart_mask_t to, enum hart_request request);
+
+/** ipi_poll - act on requests that have come, for wait loops that run with interrupts off. */
+void ipi_poll(void);
+
+#endif

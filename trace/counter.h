@@ -1,0 +1,53 @@
+/*
+ * Event counters, one block a hart, so that counting touches the hart's own lines only. The harness reads
+ * differences over a data point; a counter that explains a curve is one line in the list below.
+ */
+#ifndef TRACE_COUNTER_H
+#define TRACE_COUNTER_H
+
+#include "lib/base.h"
+#include "arch/hart.h"
+
+/* X(identifier, name in results, what is counted) */
+#define COUNTER_LIST(X)                                                                                      \
+    X(LOCK_ACQUIRE, "lock_acquire", "locks taken")                                                           \
+    X(LOCK_CONTEND, "lock_contend", "locks that were held when asked for")                                   \
+    X(FRAME_REFILL, "refill", "batches of frames taken into a hart's cache")                                 \
+    X(FRAME_DRAIN, "drain", "batches of frames given back from a hart's cache")                              \
+    X(FRAME_STEAL, "steal", "batches of frames taken out of another hart's cache")                           \
+    X(FRAME_BAD_FREE, "bad_free", "frees refused: double, out of range, wrong order")                        \
+    X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
+    X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
+    X(SFENCE, "sfence", "sfence.vma instructions")
+
+enum counter {
+#define COUNTER_ENUM(id, name, text) COUNTER_##id,
+    COUNTER_LIST(COUNTER_ENUM)
+#undef COUNTER_ENUM
+        COUNTER_COUNT
+};
+
+struct counter_block {
+    uint64_t value[COUNTER_COUNT];
+} CACHE_ALIGNED;
+
+/** counter_add - count on the hart that runs this. Not atomic: an interrupt handler that counts the same event
+ *  may lose one of the two. */
+static inline void counter_add(enum counter counter, uint64_t n)
+{
+    arch_hart_self()->counters[counter] += n;
+}
+
+/** counter_block_of - the block of a hart index; the boot code gives each hart its own. */
+struct counter_block *counter_block_of(unsigned hart);
+
+/** counter_reset_all - zero every hart's block; the harts must be quiet. */
+void counter_reset_all(void);
+
+/** counter_sum - a counter over all harts. Exact when they are quiet, else of some moment near. */
+uint64_t counter_sum(enum counter counter);
+
+/** counter_name - its key in the results. */
+const char *counter_name(enum counter counter);
+
+#endif

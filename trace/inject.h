@@ -1,0 +1,74 @@
+/*
+ * Faults on purpose, in check builds only: planted bugs that the tests must catch, and the n-th failure of an
+ * operation that can fail. In release builds every point is the constant false and leaves no code.
+ */
+#ifndef TRACE_INJECT_H
+#define TRACE_INJECT_H
+
+#include "lib/base.h"
+
+/* Planted bugs: X(identifier, name on the command line, what it does wrong) */
+#define PLANT_LIST(X)                                                                                        \
+    X(BITMAP_LOST, "bitmap.lost", "every 1000th free of a frame is forgotten")                               \
+    X(BITMAP_TWICE, "bitmap.twice", "every 1000th frame given out is still marked free")                     \
+    X(HARTCACHE_LOST, "hartcache.lost", "every 1000th frame pushed on a hart's cache falls off it")          \
+    X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")
+
+enum plant {
+    PLANT_NONE,
+#define PLANT_ENUM(id, name, text) PLANT_##id,
+    PLANT_LIST(PLANT_ENUM)
+#undef PLANT_ENUM
+        PLANT_COUNT
+};
+
+/* Operations that can be made to fail. X(identifier, name) */
+#define INJECT_LIST(X)                                                                                       \
+    X(CAS, "cas")         /* a compare-and-swap loses */                                                     \
+    X(REFILL, "refill")   /* the global allocator has nothing for a hart's cache */
+
+enum inject {
+#define INJECT_ENUM(id, name) INJECT_##id,
+    INJECT_LIST(INJECT_ENUM)
+#undef INJECT_ENUM
+        INJECT_COUNT
+};
+
+#if defined(HARTSCALE_CHECK) && HARTSCALE_CHECK
+
+/** plant_set - choose the one planted bug, PLANT_NONE for none. */
+void plant_set(enum plant plant);
+
+/** plant_name - the i-th planted bug's name, i from 0; NULL behind the last. */
+const char *plant_name(size_t i);
+
+/** plant_due - whether the planted bug strikes now: each 1000th time that its place is passed. */
+bool plant_due(enum plant plant);
+
+/**
+ * inject_arm - make the n-th (from 1) passing of a point fail, once; n = 0 disarms.
+ * inject_passed - how often the point was passed since it was armed: a sweep over n ends when it is below n.
+ */
+void inject_arm(enum inject point, uint64_t n);
+uint64_t inject_passed(enum inject point);
+
+/** inject_due - whether the point fails this time. */
+bool inject_due(enum inject point);
+
+#else
+
+static inline bool plant_due(enum plant plant)
+{
+    (void)plant;
+    return false;
+}
+
+static inline bool inject_due(enum inject point)
+{
+    (void)point;
+    return false;
+}
+
+#endif
+
+#endif
