@@ -1,0 +1,208 @@
+# hartscale: `make bench` and `make test` are all that a new machine needs; `make help` lists the rest.
+#
+# The targets that people type only set up and then hand over: what is missing is installed first
+# (tools/setup), a second make builds, and tools/run or a checker does the work. That second make is
+# what finds the cross compiler, so a compiler that was installed a moment ago is found too.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# --- what may be said on the command line ----------------------------------------------------------
+
+# Read by tools/run, which checks their values and explains them (tools/run --help).
+RUN_VARIABLES   := BENCH FRAME LOCK HARTS CLOCK QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU
+# SECONDS is no plain environment variable in bash: it goes by another name.
+MAKE_VARIABLES  := SECONDS CROSS JOBS V
+VALID_VARIABLES := $(sort $(RUN_VARIABLES) $(MAKE_VARIABLES))
+
+GIVEN   := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(filter-out $(VALID_VARIABLES) -*-command-variables-*-,$(GIVEN))
+ifneq ($(UNKNOWN),)
+$(error unknown variable: $(UNKNOWN) (valid: $(VALID_VARIABLES)))
+endif
+export $(RUN_VARIABLES)
+export STRESS_SECONDS := $(SECONDS)
+
+JOBS   ?= $(shell getconf _NPROCESSORS_ONLN)
+# A -j given by the user arrives as a job server, which the second make shares.
+BUILD   = $(MAKE) $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+Q      := $(if $(filter-out 0,$(V)),,@)
+say     = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+# --- targets for people ----------------------------------------------------------------------------
+
+.PHONY: help bench insns stress run debug test boots plot lint fmt clean
+help: ## this list
+	@echo 'make TARGET [VARIABLE=value ...]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 12
+	@echo 'Variables: $(VALID_VARIABLES)'
+	@echo 'What they mean: tools/run --help'
+
+bench: ## measure: boot, print the table, write results/<run>/   BENCH= FRAME= LOCK= HARTS= QUICK=1 OUT=
+	@tools/setup bench
+	@$(BUILD) release
+	@tools/run bench
+
+insns: ## exact instruction counts at one hart (QEMU -icount)    BENCH= FRAME=
+	@tools/setup bench
+	@$(BUILD) release
+	@CLOCK=icount HARTS=$(or $(HARTS),1) BENCH='$(or $(BENCH),frame.churn)' tools/run bench
+
+stress: ## every variant under contention, validated            SECONDS= SEED= HARTS= FRAME=
+	@tools/setup bench
+	@$(BUILD) $(if $(PLANT),check,release)
+	@tools/run stress
+
+run: ## boot to the console monitor                          HARTS= MEM=
+	@tools/setup bench
+	@$(BUILD) release
+	@tools/run monitor
+
+debug: ## the same, waiting for gdb, with gdb attached        HARTS= MEM=
+	@tools/setup bench
+	@$(BUILD) check
+	@tools/run debug
+
+test: ## every test; ends with `N passed, N failed`           T=filter
+	@tools/setup bench test
+	@$(BUILD) release check host-tests
+	@tools/run test
+
+boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS=
+	@tools/setup bench
+	@$(BUILD) release
+	@tools/run boots
+
+plot: ## draw a run's figures again                           RUN=results/<run>
+	@tools/setup bench
+	@tools/run plot
+
+lint: ## format, cppcheck, layers, lengths, shellcheck, pyflakes
+	@tools/setup bench lint
+	@$(BUILD) -k --output-sync=target lint-format lint-cppcheck lint-layers lint-lengths lint-shell lint-python
+
+fmt: ## format every C file in place
+	@tools/setup lint
+	clang-format -i $(C_FILES)
+
+clean: ## remove build/ (results stay)
+	rm -rf build
+
+# --- the kernel, in two flavours --------------------------------------------------------------------
+
+# release is what gets measured; check adds debug assertions, fault injection and the tests.
+CROSS_TRIED := riscv64-linux-gnu- riscv64-elf- riscv64-unknown-elf-
+CROSS ?= $(shell for p in $(CROSS_TRIED); do command -v $${p}gcc >/dev/null && echo $$p && break; done)
+CROSS := $(CROSS)
+GCC   := $(if $(CROSS),$(shell command -v $(CROSS)gcc 2>/dev/null))
+CC     = $(or $(GCC),$(error no RISC-V compiler $(or $(CROSS),$(CROSS_TRIED))gcc: run tools/setup, or give CROSS=prefix-))
+NM     = $(CROSS)nm
+
+SOURCES := $(wildcard lib/*.c arch/riscv/*.c arch/riscv/*.S trace/*.c smp/*.c mm/*.c mm/*/*.c kernel/*.c bench/*.c)
+SOURCES_release := $(SOURCES)
+SOURCES_check   := $(SOURCES) $(wildcard tests/kernel/*.c)
+
+# A frame pointer costs two instructions a function and buys every backtrace. No libgcc is linked:
+# what the compiler would call there is a mistake here. The compiler's own headers are the only ones in
+# reach; its limits.h would chain to the C library's unless told that it has been included already.
+CFLAGS := -std=gnu11 -O2 -g -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
+	-ffreestanding -fno-common -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
+	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= \
+	-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
+	-nostdinc -isystem $(if $(GCC),$(shell $(GCC) -print-file-name=include)) -D_LIBC_LIMITS_H_ -I. -Iarch/riscv/include
+CFLAGS_release := -DHARTSCALE_CHECK=0
+CFLAGS_check   := -DHARTSCALE_CHECK=1
+LDFLAGS := -nostdlib -static -no-pie -T linker/kernel.ld \
+	-Wl,--build-id,--gc-sections,--fatal-warnings,--no-warn-rwx-segments,-z,max-page-size=4096
+
+# $(call update,FILE,TEXT-COMMAND): write the file only when the text has changed, so that what depends
+# on it is rebuilt exactly then.
+update = mkdir -p $(dir $(1)) && { $(2); } >$(1).new && if cmp -s $(1).new $(1); then rm $(1).new; else mv $(1).new $(1); fi
+
+define flavour
+OBJECTS_$(1) := $$(addprefix build/$(1)/,$$(addsuffix .o,$$(basename $$(SOURCES_$(1)))))
+.PHONY: $(1)
+$(1): build/$(1)/hartscale.elf
+
+build/$(1)/flags: FORCE
+	@$$(call update,$$@,echo '$$(CC) $$(CFLAGS) $$(CFLAGS_$(1))'; $$(CC) --version)
+
+build/$(1)/version.h: FORCE
+	@$$(call update,$$@,tools/version '$$(CC)')
+
+build/$(1)/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$<)
+	$$(Q)$$(CC) $$(CFLAGS) $$(CFLAGS_$(1)) $$(CFLAGS_OF_$$*) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/%.o: %.S build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,AS,$$<)
+	$$(Q)$$(CC) $$(CFLAGS) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/kernel/version.o: build/$(1)/version.h
+build/$(1)/kernel/version.o: private CFLAGS += -include build/$(1)/version.h
+
+# Linked twice: the first kernel has an empty symbol table and yields the real one for the second.
+# The table lies behind .text, so the symbols must not have moved; that is checked.
+build/$(1)/ksyms-empty.S: tools/ksyms
+	@mkdir -p $$(@D)
+	$$(Q)tools/ksyms </dev/null >$$@
+
+build/$(1)/ksyms.S: build/$(1)/unnamed.elf tools/ksyms
+	$$(call say,KSYMS,$$@)
+	$$(Q)$$(NM) -n $$< | tools/ksyms >$$@
+
+build/$(1)/ksyms.o build/$(1)/ksyms-empty.o: %.o: %.S
+	$$(Q)$$(CC) $$(CFLAGS) -c -o $$@ $$<
+
+build/$(1)/unnamed.elf: $$(OBJECTS_$(1)) build/$(1)/ksyms-empty.o linker/kernel.ld
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^)
+
+build/$(1)/hartscale.elf: $$(OBJECTS_$(1)) build/$(1)/ksyms.o linker/kernel.ld
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^)
+	@$$(NM) -n $$@ | tools/ksyms | cmp -s - build/$(1)/ksyms.S || \
+		{ echo 'error: text symbols of $$@ moved between the two links (does .ksyms lie behind .text?)' >&2; exit 1; }
+
+-include $$(OBJECTS_$(1):.o=.d)
+endef
+# Else the compiler would make memset out of the loop inside memset.
+CFLAGS_OF_lib/string := -fno-tree-loop-distribute-patterns
+$(foreach name,release check,$(eval $(call flavour,$(name))))
+
+.PHONY: FORCE
+FORCE:
+
+# --- host tests and checks --------------------------------------------------------------------------
+
+-include tests/host/host.mk
+
+LISTED       = $(wildcard $(shell git ls-files --cached --others --exclude-standard -- $(1)))
+C_FILES      = $(call LISTED,'*.c' '*.h')
+SHELL_FILES  = $(shell grep -lE '^\#!.*\b(ba)?sh$$' $(call LISTED,tools tests .ci))
+PYTHON_FILES = $(shell grep -lE '^\#!.*python' $(call LISTED,tools tests)) $(call LISTED,'*.py')
+
+.PHONY: lint-format lint-cppcheck lint-layers lint-lengths lint-shell lint-python
+lint-format:
+	clang-format --dry-run -Werror $(C_FILES)
+
+# unusedStructMember does not see designated use through arrays; the suppressed headers are the system's.
+lint-cppcheck:
+	@mkdir -p build/cppcheck
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --platform=unix64 --cppcheck-build-dir=build/cppcheck \
+		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		-D__riscv -D__riscv_xlen=64 -DHARTSCALE_CHECK=1 -I. -Iarch/riscv/include $(SOURCES_check)
+
+lint-layers:
+	tools/check-layers $(C_FILES) $(call LISTED,'*.S')
+
+lint-lengths:
+	tools/check-lengths $(C_FILES)
+
+lint-shell:
+	shellcheck $(SHELL_FILES)
+
+lint-python:
+	pyflakes3 $(sort $(PYTHON_FILES))
