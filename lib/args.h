@@ -10,7 +10,7 @@
 struct arg {
     const char *key;
     const char *value; /* "" for a bare key or `key=` */
-    bool has_value;    /* there was a `=` */
+    bool has_value; /* there was a `=` */
 };
 
 /**
@@ -18,7 +18,8 @@ struct arg {
  * @cursor: in: where to read, out: behind the word. The text is cut into strings in place.
  * @arg: the word, pointing into the text
  *
- * Returns 1 with a word, 0 at the end, ERR_FORMAT for a quote that is not closed or a word without a key.
+ * Returns 1 with a word, 0 at the end, ERR_FORMAT for a quote that is not closed, a quote that does not
+ * stand around a whole value, or a word without a key; the cursor is then at the bad word, which is uncut.
  */
 int args_next(char **cursor, struct arg *arg);
 

@@ -8,7 +8,7 @@
 
 #include "lib/base.h"
 
-#define FDT_DEPTH_MAX   16
+#define FDT_DEPTH_MAX    16
 #define FDT_HEADER_BYTES 40
 
 struct fdt {
@@ -17,6 +17,7 @@ struct fdt {
     uint32_t struct_offset, struct_bytes;
     uint32_t strings_offset, strings_bytes;
     uint32_t reserve_offset; /* memory reservation block */
+    uint32_t nreservations; /* its entries, the terminating one not counted */
 };
 
 /* A node: its offset in the structure block. */
@@ -40,7 +41,7 @@ uint32_t fdt_blob_bytes(const void *header);
 
 /**
  * fdt_open - check the header and the whole structure block once: known tokens, names and strings
- * terminated, begin and end balanced, depth within FDT_DEPTH_MAX.
+ * terminated, begin and end balanced, one root, properties before children, depth within FDT_DEPTH_MAX.
  * @available: bytes that may be read at @blob; the blob is 8-byte aligned
  *
  * Returns 0, ERR_FORMAT, ERR_TRUNCATED, ERR_UNSUPPORTED (version), ERR_INVALID (misaligned).
@@ -60,7 +61,8 @@ const char *fdt_name(const struct fdt *fdt, struct fdt_node node);
 int fdt_child(const struct fdt *fdt, struct fdt_node parent, const char *name, struct fdt_node *node);
 
 /** fdt_property - 0, or ERR_NOT_FOUND. */
-int fdt_property(const struct fdt *fdt, struct fdt_node node, const char *name, struct fdt_property *property);
+int fdt_property(
+    const struct fdt *fdt, struct fdt_node node, const char *name, struct fdt_property *property);
 
 /** fdt_string - a property that is one NUL-terminated string; ERR_NOT_FOUND, ERR_FORMAT. */
 int fdt_string(const struct fdt *fdt, struct fdt_node node, const char *name, const char **text);
@@ -75,8 +77,8 @@ int fdt_cells(const struct fdt *fdt, struct fdt_node node, const char *name, uns
  * Returns 0, ERR_NOT_FOUND behind the last, ERR_FORMAT, ERR_UNSUPPORTED for cells other than 1 or 2
  * (size cells may be 0, as under /cpus; the size is 0 then).
  */
-int fdt_reg(const struct fdt *fdt, struct fdt_node parent, struct fdt_node node, unsigned i,
-    struct fdt_range *range);
+int fdt_reg(
+    const struct fdt *fdt, struct fdt_node parent, struct fdt_node node, unsigned i, struct fdt_range *range);
 
 /** fdt_reservation - the i-th entry of the memory reservation block; ERR_NOT_FOUND behind the last. */
 int fdt_reservation(const struct fdt *fdt, unsigned i, struct fdt_range *range);

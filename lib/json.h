@@ -17,7 +17,8 @@ struct json {
 
 void json_init(struct json *json, struct writer *out);
 
-/* A name is given inside an object and NULL inside an array or at the top. Strings are escaped:
+/* Containers nest at most JSON_DEPTH_MAX deep; a second value at the top takes a new json_init().
+ * A name is given inside an object and NULL inside an array or at the top. Strings are escaped:
  * quote, backslash and control characters; bytes >= 0x80 pass through (UTF-8 stays UTF-8). */
 void json_object_begin(struct json *json, const char *name);
 void json_object_end(struct json *json);
@@ -31,6 +32,7 @@ void json_null(struct json *json, const char *name);
 
 /** json_ratio - numerator / denominator as a decimal with `decimals` (0..9) places, rounded half up;
  *  null when the denominator is 0. Exact for every 64-bit pair. */
-void json_ratio(struct json *json, const char *name, uint64_t numerator, uint64_t denominator, unsigned decimals);
+void json_ratio(
+    struct json *json, const char *name, uint64_t numerator, uint64_t denominator, unsigned decimals);
 
 #endif

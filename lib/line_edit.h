@@ -20,20 +20,21 @@ enum line_event {
 struct line_edit {
     struct writer *echo;
     const char *prompt;
-    const char *(*complete)(size_t i); /* the i-th word that may begin a line, NULL behind the last; may be NULL */
+    const char *(*complete)(
+        size_t i); /* the i-th word that may begin a line, NULL behind the last; may be NULL */
     char text[LINE_BYTES_MAX];
     size_t length, cursor;
     char history[LINE_HISTORY_MAX][LINE_BYTES_MAX];
     unsigned history_count, history_next; /* ring */
-    unsigned history_back;                /* how far up the user has gone; 0: the line being typed */
-    char saved[LINE_BYTES_MAX];           /* the line being typed while history is shown */
-    unsigned escape;                      /* state of an escape sequence */
+    unsigned history_back; /* how far up the user has gone; 0: the line being typed */
+    char saved[LINE_BYTES_MAX]; /* the line being typed while history is shown */
+    unsigned escape; /* state of an escape sequence */
     unsigned escape_argument;
     bool after_return; /* a CR came last: a LF that follows is part of it */
 };
 
-void line_edit_init(struct line_edit *edit, struct writer *echo, const char *prompt,
-    const char *(*complete)(size_t i));
+void line_edit_init(
+    struct line_edit *edit, struct writer *echo, const char *prompt, const char *(*complete)(size_t i));
 
 /** line_edit_begin - show the prompt and start an empty line. */
 void line_edit_begin(struct line_edit *edit);

@@ -27,11 +27,13 @@ struct machine {
 
 /**
  * machine_read - fill in a machine from a checked tree.
- * Nodes whose status is neither absent, "okay" nor "ok" are skipped, as are cpus without an "mmu-type".
+ * Nodes whose status is neither absent, "okay" nor "ok" are skipped, as are cpus without an "mmu-type" or with
+ * "riscv,none", and ranges of no bytes.
  * @what: on error, a static string that names what is wrong ("more than 64 harts")
  *
  * Returns 0, or ERR_NOT_FOUND (no RAM, harts or timebase), ERR_RANGE (too many of something, a range that
- * wraps, bootargs too long), ERR_FORMAT.
+ * wraps, bootargs or model too long), ERR_FORMAT (malformed, two harts with one id, overlapping RAM),
+ * ERR_UNSUPPORTED (cells other than 1 or 2).
  */
 int machine_read(struct machine *machine, const struct fdt *fdt, const char **what);
 

@@ -12,7 +12,8 @@ struct rng {
     uint64_t s[4];
 };
 
-/** rng_seed - start the stream `stream` (a hart's index, say) of the run with this seed. */
+/** rng_seed - start the stream `stream` (a hart's index, say) of the run with this seed. Streams start at
+ *  points that are distinct and unrelated: in a period of 2^256 their stretches do not meet. */
 void rng_seed(struct rng *rng, uint64_t seed, uint64_t stream);
 
 uint64_t rng_next(struct rng *rng);

@@ -28,7 +28,8 @@ int select_check(const char *selection, const char *(*name_at)(size_t i), struct
  * @numbers: room for @capacity of them; @count is set on success
  * @why: on error gets the reason, with what is valid
  *
- * Returns 0, ERR_FORMAT, ERR_RANGE, or ERR_NO_MEMORY when there are more than fit.
+ * Returns 0, ERR_FORMAT (also for a number given twice), ERR_RANGE, or ERR_NO_MEMORY when there are more
+ * than fit.
  */
 int select_numbers(const char *selection, uint64_t low, uint64_t high, uint64_t *numbers, size_t capacity,
     size_t *count, struct writer *why);

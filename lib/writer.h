@@ -19,7 +19,8 @@ struct writer {
  *          hh h l ll z t j; conversions d i u x X o c s p %. No floating point.
  *
  * Returns the number of characters written (asked for, where the sink dropped some).
- * An unknown conversion is written as it stands, so that a mistake is seen and no argument is misread.
+ * An unknown conversion is written as it stands, and so is all that follows it: the mistake is seen, and no
+ * argument is misread. A NULL string is written as "(null)".
  */
 int writer_format(struct writer *writer, const char *format, ...) PRINTF_LIKE(2, 3);
 int writer_vformat(struct writer *writer, const char *format, va_list args);
@@ -31,9 +32,9 @@ void writer_puts(struct writer *writer, const char *text);
 struct buffer_writer {
     struct writer writer;
     char *text;
-    size_t capacity;  /* bytes of the buffer, NUL included */
-    size_t length;    /* bytes stored, NUL not counted */
-    bool truncated;   /* something did not fit */
+    size_t capacity; /* bytes of the buffer, NUL included */
+    size_t length; /* bytes stored, NUL not counted */
+    bool truncated; /* something did not fit */
 };
 
 void buffer_writer_init(struct buffer_writer *buffer, char *text, size_t capacity);
