@@ -1,0 +1,53 @@
+/*
+ * The few atomic operations that C11 has but that GCC 12, Debian 12's compiler, makes badly for RISC-V:
+ *
+ *   - a store becomes an `amoswap`, a relaxed one too, which a hot path and a measured lock would pay for;
+ *   - a compare-exchange that asks for release on success and relaxed on failure takes its barriers from the
+ *     failure order alone, so the release is lost: a wrong program on any machine weaker than x86.
+ *
+ * Here they are the sequences of the RISC-V ELF psABI (appendix "Linux Memory Model Mapping", table A.6 of the
+ * unprivileged specification), whichever compiler builds. Everything else uses <stdatomic.h>. Objects are
+ * pointers to _Atomic types of 4 or 8 bytes; arguments are evaluated once.
+ */
+#ifndef ARCH_ATOMIC_H
+#define ARCH_ATOMIC_H
+
+#include <stdatomic.h>
+
+#include "lib/base.h"
+
+/* The type of an atomic object's value: the comma drops the qualifier. */
+#define ATOMIC_VALUE_TYPE(object) __typeof__((void)0, *(object))
+
+/** store_relaxed - a plain store that other harts may read at any time: `sw` or `sd`. */
+#define store_relaxed(object, value) ((void)(*(volatile ATOMIC_VALUE_TYPE(object) *)(object) = (value)))
+
+/** store_release - everything before it happens before the store is seen: `fence rw,w; sw` or `sd`. */
+#define store_release(object, value)                                                                         \
+    do {                                                                                                     \
+        __asm__ volatile("fence rw, w" ::: "memory");                                                        \
+        store_relaxed(object, value);                                                                        \
+    } while (0)
+
+/**
+ * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte objects.
+ * Returns whether it did. `lr.d; bne; sc.d.rl; bnez`: loops only over spurious failures.
+ */
+#define cas_release(object, expected, desired)                                                               \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(object)) == 8, "lr.d and sc.d");                                             \
+        ATOMIC_VALUE_TYPE(object) cas_seen_, cas_expected_ = (expected), cas_desired_ = (desired);           \
+        uint64_t cas_failed_;                                                                                \
+        __asm__ volatile(                                                                                    \
+            "1: lr.d    %0, %2\n"                                                                            \
+            "   bne     %0, %3, 2f\n"                                                                        \
+            "   sc.d.rl %1, %z4, %2\n"                                                                       \
+            "   bnez    %1, 1b\n"                                                                            \
+            "2:"                                                                                             \
+            : "=&r"(cas_seen_), "=&r"(cas_failed_), "+A"(*(volatile ATOMIC_VALUE_TYPE(object) *)(object))    \
+            : "r"(cas_expected_), "rJ"(cas_desired_)                                                         \
+            : "memory");                                                                                     \
+        cas_seen_ == cas_expected_;                                                                          \
+    })
+
+#endif
