@@ -37,7 +37,8 @@ bool plant_due(enum plant plant)
 {
     if (likely(atomic_load_explicit(&planted, memory_order_relaxed) != plant))
         return false;
-    return atomic_fetch_add_explicit(&plant_passed, 1, memory_order_relaxed) % PLANT_PERIOD == PLANT_PERIOD - 1;
+    return atomic_fetch_add_explicit(&plant_passed, 1, memory_order_relaxed) % PLANT_PERIOD ==
+           PLANT_PERIOD - 1;
 }
 
 void inject_arm(enum inject point, uint64_t n)

@@ -24,8 +24,8 @@ enum plant {
 
 /* Operations that can be made to fail. X(identifier, name) */
 #define INJECT_LIST(X)                                                                                       \
-    X(CAS, "cas")         /* a compare-and-swap loses */                                                     \
-    X(REFILL, "refill")   /* the global allocator has nothing for a hart's cache */
+    X(CAS, "cas") /* a compare-and-swap loses */                                                             \
+    X(REFILL, "refill") /* the global allocator has nothing for a hart's cache */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

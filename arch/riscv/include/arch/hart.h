@@ -1,6 +1,6 @@
 /*
  * What the machine layer keeps for each hart. `tp` points to it whenever the hart runs in the kernel; smp/
- * embeds it as the first member of its own per-hart area. trap.S knows the offsets.
+ * embeds it as the first member of its own per-hart area. trap_entry.S knows the offsets.
  */
 #ifndef ARCH_HART_H
 #define ARCH_HART_H
@@ -14,11 +14,11 @@ typedef struct {
 } hart_id_t;
 
 struct arch_hart {
-    uint32_t index;      /* dense, 0 … harts − 1, in ascending order of hart id */
+    uint32_t index; /* dense, 0 … harts − 1, in ascending order of hart id */
     uint32_t trap_depth; /* traps being handled on this hart; 2 and more is a fault in a handler */
     hart_id_t id;
     uint64_t *counters; /* this hart's block of trace/counter.h */
-    void *stack_base;   /* lowest byte of HART_STACK_BYTES */
+    void *stack_base; /* lowest byte of HART_STACK_BYTES */
 };
 
 /* tp is reserved by the kernel's ABI use: never saved across calls, so reading it costs nothing. */

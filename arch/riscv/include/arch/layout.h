@@ -20,7 +20,7 @@
 #define RAM_BASE 0x80000000
 
 /* The image is loaded behind OpenSBI's 2 MiB. */
-#define KERNEL_VIRT_BASE 0xffffffff80200000
+#define KERNEL_VIRT_BASE           0xffffffff80200000
 #define KERNEL_VIRT_TO_PHYS_OFFSET (KERNEL_MAP_BASE - RAM_BASE)
 
 #define HART_MAX 64

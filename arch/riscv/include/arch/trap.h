@@ -4,7 +4,7 @@
 
 #include "lib/base.h"
 
-/* Saved by trap.S in this order. x[0] holds the pc, whose slot x0 does not need. */
+/* Saved by trap_entry.S in this order. x[0] holds the pc, whose slot x0 does not need. */
 struct trap_frame {
     uint64_t x[32];
     uint64_t sstatus;
@@ -18,7 +18,7 @@ struct trap_frame {
 #define TRAP_FRAME_SP 2
 #define TRAP_FRAME_FP 8
 
-/** trap_init - route this hart's traps to trap.S. */
+/** trap_init - route this hart's traps to trap_entry.S. */
 void trap_init(void);
 
 /** trap_set_ipi - what runs when a software interrupt arrives, with interrupts off. */

@@ -1,0 +1,16 @@
+/* Offsets into C structures that the assembler files use; hart.c proves them. */
+#ifndef ARCH_RISCV_OFFSETS_H
+#define ARCH_RISCV_OFFSETS_H
+
+#define ARCH_HART_STACK_BASE 24
+
+#define TRAP_FRAME_BYTES   (36 * 8)
+#define TRAP_FRAME_SSTATUS (32 * 8)
+#define TRAP_FRAME_SCAUSE  (33 * 8)
+#define TRAP_FRAME_STVAL   (34 * 8)
+
+/* Indices into the root table: bits 38 … 30 of the address. */
+#define DIRECT_MAP_ROOT_INDEX 448
+#define KERNEL_MAP_ROOT_INDEX 510
+
+#endif

@@ -1,0 +1,84 @@
+/* Panic: one hart reports, all the others stop, the machine powers off with failure. */
+#include <stdatomic.h>
+
+#include "arch/panic.h"
+#include "arch/console.h"
+#include "arch/cpu.h"
+#include "arch/hart.h"
+#include "arch/sbi.h"
+#include "arch/symbols.h"
+#include "arch_private.h"
+
+static void (*stop_others)(void);
+static _Atomic uint32_t panicking; /* no AMO is narrower */
+
+static const char *const register_names[32] = {"pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1",
+    "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10",
+    "s11", "t3", "t4", "t5", "t6"};
+
+static const char *const exception_names[] = {"instruction address misaligned", "instruction access fault",
+    "illegal instruction", "breakpoint", "load address misaligned", "load access fault",
+    "store address misaligned", "store access fault", "system call from U-mode", "system call from S-mode",
+    "reserved", "system call from M-mode", "instruction page fault", "load page fault", "reserved",
+    "store page fault"};
+
+void panic_set_stop(void (*stop)(void))
+{
+    stop_others = stop;
+}
+
+/* The first hart to come here reports; any other, and a fault while reporting, just ends. */
+static void panic_begin(void)
+{
+    interrupts_disable();
+    if (atomic_exchange_explicit(&panicking, 1, memory_order_relaxed)) {
+        if (arch_hart_self()->trap_depth > 1)
+            sbi_shutdown(true);
+        for (;;)
+            cpu_wait();
+    }
+    if (stop_others)
+        stop_others();
+    console_break();
+}
+
+static void panic_end(uint64_t pc, uint64_t return_address, uint64_t frame_pointer) NORETURN;
+
+static void panic_end(uint64_t pc, uint64_t return_address, uint64_t frame_pointer)
+{
+    console_format("backtrace of hart %u:\n", hart_index());
+    backtrace_print(pc, return_address, frame_pointer, (uint64_t)arch_hart_self()->stack_base);
+    sbi_shutdown(true);
+}
+
+void panic(const char *format, ...)
+{
+    va_list args;
+    panic_begin();
+    va_start(args, format);
+    console_lock();
+    console_format("\npanic: hart %u: ", hart_index());
+    writer_vformat(console_writer(), format, args);
+    console_format("\n");
+    console_unlock();
+    va_end(args);
+    uint64_t caller = (uint64_t)__builtin_return_address(0);
+    const uint64_t *frame = __builtin_frame_address(0);
+    panic_end(caller, 0, frame[-2]);
+}
+
+void panic_trap(const struct trap_frame *frame)
+{
+    panic_begin();
+    const char *name =
+        frame->scause < ARRAY_SIZE(exception_names) ? exception_names[frame->scause] : "unknown";
+    console_lock();
+    console_format("\npanic: hart %u: %s (scause %lu) at pc %#018lx, stval %#018lx, sstatus %#018lx\n",
+        hart_index(), name, frame->scause, frame->x[TRAP_FRAME_PC], frame->stval, frame->sstatus);
+    for (unsigned i = 0; i < ARRAY_SIZE(register_names); i++) {
+        uint64_t value = i == 4 ? (uint64_t)arch_hart_self() : frame->x[i];
+        console_format("  %-3s %016lx%s", register_names[i], value, i % 4 == 3 ? "\n" : "");
+    }
+    console_unlock();
+    panic_end(frame->x[TRAP_FRAME_PC], frame->x[TRAP_FRAME_RA], frame->x[TRAP_FRAME_FP]);
+}

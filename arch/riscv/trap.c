@@ -1,0 +1,70 @@
+/*
+ * Traps from the kernel's own code: software interrupts go to smp/'s handler, the timer only wakes a hart that
+ * waits, and an exception is the end of the run unless a test has announced it.
+ */
+#include "arch/trap.h"
+#include "arch/cpu.h"
+#include "arch/csr.h"
+#include "arch/hart.h"
+#include "arch/sbi.h"
+#include "arch_private.h"
+
+/* tests of misuse announce a fault per hart; 1 is no scause of an exception that a test provokes */
+#define FAULT_EXPECTED 1
+
+static uint64_t expected[HART_MAX];
+static void (*ipi_handler)(void);
+
+extern char trap_entry[];
+
+void trap_init(void)
+{
+    csr_write(stvec, trap_entry);
+}
+
+void trap_set_ipi(void (*handler)(void))
+{
+    ipi_handler = handler;
+}
+
+void trap_expect_fault(void)
+{
+    expected[hart_index()] = FAULT_EXPECTED;
+}
+
+uint64_t trap_expected(void)
+{
+    uint64_t cause = expected[hart_index()];
+    expected[hart_index()] = 0;
+    return cause == FAULT_EXPECTED ? 0 : cause;
+}
+
+/* Length of the instruction at a pc: 16 bits unless its two lowest bits are set (no longer ones exist here). */
+static unsigned instruction_bytes(uint64_t pc)
+{
+    return (*(const uint16_t *)pc & 3) == 3 ? 4 : 2;
+}
+
+static void exception(struct trap_frame *frame)
+{
+    uint64_t *announced = &expected[hart_index()];
+    if (*announced != FAULT_EXPECTED)
+        panic_trap(frame);
+    *announced = frame->scause;
+    frame->x[TRAP_FRAME_PC] += instruction_bytes(frame->x[TRAP_FRAME_PC]);
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+    arch_hart_self()->trap_depth++;
+    switch (frame->scause) {
+    case SCAUSE_SOFTWARE:
+        csr_clear(sip, INTERRUPT_SOFTWARE);
+        if (ipi_handler)
+            ipi_handler();
+        break;
+    case SCAUSE_TIMER: sbi_set_timer(UINT64_MAX); break;
+    default: exception(frame); break;
+    }
+    arch_hart_self()->trap_depth--;
+}

@@ -1,0 +1,52 @@
+/*
+ * Traps from S-mode: save every register on the current stack as a struct trap_frame, call trap_handle(),
+ * restore. The frame is linked like a called function's, so a backtrace walks through it.
+ */
+#include "offsets.h"
+
+        .altmacro
+        .macro save reg
+        sd      x\reg, \reg * 8(sp)
+        .endm
+        .macro restore reg
+        ld      x\reg, \reg * 8(sp)
+        .endm
+
+        .section .text
+        .balign 4
+        .globl trap_entry
+trap_entry:
+        addi    sp, sp, -TRAP_FRAME_BYTES
+        sd      ra, 1 * 8(sp)
+        sd      gp, 3 * 8(sp)
+        sd      tp, 4 * 8(sp)
+        .set    i, 5
+        .rept   27
+        save    %i
+        .set    i, i + 1
+        .endr
+        addi    t0, sp, TRAP_FRAME_BYTES
+        sd      t0, 2 * 8(sp)
+        csrr    t0, sepc
+        csrr    t1, sstatus
+        csrr    t2, scause
+        csrr    t3, stval
+        sd      t0, 0(sp)
+        sd      t1, TRAP_FRAME_SSTATUS(sp)
+        sd      t2, TRAP_FRAME_SCAUSE(sp)
+        sd      t3, TRAP_FRAME_STVAL(sp)
+        mv      a0, sp
+        call    trap_handle
+        ld      t0, 0(sp)
+        ld      t1, TRAP_FRAME_SSTATUS(sp)
+        csrw    sepc, t0
+        csrw    sstatus, t1
+        ld      ra, 1 * 8(sp)
+        ld      gp, 3 * 8(sp)
+        .set    i, 5
+        .rept   27
+        restore %i
+        .set    i, i + 1
+        .endr
+        addi    sp, sp, TRAP_FRAME_BYTES
+        sret

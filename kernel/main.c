@@ -1,0 +1,192 @@
+/*
+ * From the first line of C to the last: read the machine, configure, divide the memory, bring up the harts, do
+ * what the configuration says, power off with its success or failure as the exit status.
+ */
+#include "arch/clock.h"
+#include "arch/console.h"
+#include "arch/image.h"
+#include "arch/paging.h"
+#include "arch/panic.h"
+#include "arch/sbi.h"
+#include "kernel/config.h"
+#include "kernel/monitor.h"
+#include "kernel/version.h"
+#include "lib/bits.h"
+#include "lib/error.h"
+#include "lib/machine.h"
+#include "lib/string.h"
+#include "mm/memory.h"
+#include "smp/boot.h"
+#include "smp/call.h"
+
+/* More than QEMU's tree for 64 harts (under 64 KiB), and an end to what a broken header can claim. */
+#define FDT_BYTES_MAX (1u << 20)
+
+extern void kernel_main(uint64_t hart_id, uint64_t fdt_address); /* called by entry.S */
+
+static struct machine machine;
+static enum clock_kind chosen_clock;
+
+static const char *clock_name_at(size_t i)
+{
+    return i <= CLOCK_ICOUNT ? clock_name((enum clock_kind)i) : NULL;
+}
+
+static int apply_clock(const char *value, struct writer *why)
+{
+    int error = config_apply_choice(value, clock_name_at, why);
+    if (!error)
+        chosen_clock = strcmp(value, clock_name(CLOCK_ICOUNT)) == 0 ? CLOCK_ICOUNT : CLOCK_HOST;
+    return error;
+}
+
+CONFIG_KEY(clock_key, .name = "clock", .valid = "host or icount", .initial = "host", .apply = apply_clock);
+
+/* What the kernel itself runs on, as opposed to what it measures. Backoff rather than a queue: with more
+ * harts than host cores a queue's turn may belong to a hart that the host does not run. */
+static int apply_kernel_frame(const char *value, struct writer *why)
+{
+    return config_apply_choice(value, frame_allocator_name_at, why);
+}
+
+CONFIG_KEY(kernel_frame_key, .name = "kernel.frame", .valid = "a frame allocator", .initial = "hartcache",
+    .apply = apply_kernel_frame);
+
+static int apply_kernel_lock(const char *value, struct writer *why)
+{
+    return config_apply_choice(value, lock_kind_name_at, why);
+}
+
+CONFIG_KEY(kernel_lock_key, .name = "kernel.lock", .valid = "a kind of lock", .initial = "ttas",
+    .apply = apply_kernel_lock);
+
+static int poweroff(void)
+{
+    console_format("hartscale: %u harts online, nothing to do\n", hart_count());
+    return 0;
+}
+
+CONFIG_KEY(poweroff_key, .name = "poweroff", .valid = "1: boot, bring up the harts, end", .initial = "0",
+    .run = poweroff);
+
+static void give_up(const char *format, ...) PRINTF_LIKE(1, 2) NORETURN;
+
+/* The end of a run that the user can mend: a message, not a panic. */
+static void give_up(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    console_lock();
+    writer_puts(console_writer(), "error: ");
+    writer_vformat(console_writer(), format, args);
+    writer_puts(console_writer(), "\n");
+    console_unlock();
+    va_end(args);
+    sbi_shutdown(true);
+}
+
+static struct fdt_range read_machine(paddr_t address)
+{
+    struct fdt fdt;
+    const char *what = "the device tree";
+    const void *blob = paddr_to_direct(address);
+    uint32_t bytes = fdt_blob_bytes(blob);
+    if (bytes == 0 || bytes > FDT_BYTES_MAX)
+        give_up("no device tree at %#lx, or one of more than %u bytes", address.value, FDT_BYTES_MAX);
+    int error = fdt_open(&fdt, blob, bytes);
+    if (!error)
+        error = machine_read(&machine, &fdt, &what);
+    if (error)
+        give_up("device tree: %s: %s", what, error_text(error));
+    return (struct fdt_range){address.value, bytes};
+}
+
+static void configure(void)
+{
+    static char arguments[MACHINE_BOOTARGS_MAX]; /* cut into pieces; machine.bootargs stays whole */
+    static char text[1024];
+    struct buffer_writer why;
+    buffer_writer_init(&why, text, sizeof(text));
+    memcpy(arguments, machine.bootargs, sizeof(arguments));
+    if (config_load(arguments, &why.writer))
+        give_up("%s", text);
+}
+
+static void divide_memory(struct fdt_range fdt)
+{
+    struct fdt_range taken[] = {
+        fdt,
+        machine.initrd,
+        {image_to_paddr(_image_start).value, (uint64_t)(_image_end - _image_start)},
+    };
+    if (memory_init(&machine, taken, ARRAY_SIZE(taken), frame_allocator_find(kernel_frame_key.given),
+            lock_kind_find(kernel_lock_key.given)))
+        sbi_shutdown(true);
+}
+
+static void flush_one(void *unused)
+{
+    (void)unused;
+    paging_flush();
+}
+
+static void start_harts(void)
+{
+    size_t frames = DIV_CEIL((size_t)machine.nharts * HART_STACK_BYTES, (size_t)PAGE_BYTES);
+    pfn_t stacks = frame_alloc(&kernel_frames, bits_highest(2 * frames - 1), FRAME_ZERO);
+    if (pfn_is_none(stacks))
+        give_up("no memory for the stacks of %u harts", machine.nharts);
+    if (smp_start_others(pfn_to_direct(stacks)))
+        sbi_shutdown(true);
+    paging_drop_boot_mappings(memory_plan()->ram_first, memory_plan()->ram_end);
+    smp_call(hart_mask_first(hart_count()), flush_one, NULL);
+}
+
+/* The whole configuration, before anything is done with it. */
+static void print_configuration(void)
+{
+    struct json json;
+    console_lock();
+    writer_puts(console_writer(), "@config ");
+    json_init(&json, console_writer());
+    json_object_begin(&json, NULL);
+    json_string(&json, "commit", kernel_commit);
+    json_string(&json, "compiler", kernel_compiler);
+    json_string(&json, "flavour", kernel_flavour);
+    json_string(&json, "machine", machine.model);
+    json_unsigned(&json, "harts", hart_count());
+    json_unsigned(&json, "boot_hart", hart_index());
+    json_unsigned(&json, "arena_frames", memory_plan()->arena_frames);
+    json_unsigned(&json, "timebase_hz", time_hz());
+    json_unsigned(&json, "clock_hz", clock_hz());
+    json_string(&json, "clock_unit", clock_unit(clock_kind()));
+    json_unsigned(&json, "clock_overhead", clock_overhead());
+    json_string(&json, "bootargs", machine.bootargs);
+    json_object_begin(&json, "keys");
+    config_write(&json);
+    json_object_end(&json);
+    json_object_end(&json);
+    writer_puts(console_writer(), "\n");
+    console_unlock();
+}
+
+void kernel_main(uint64_t hart_id, uint64_t fdt_address)
+{
+    const char *missing = sbi_check();
+    if (missing)
+        give_up("the firmware lacks SBI extension %s; OpenSBI 1.5 has it", missing);
+    struct fdt_range fdt = read_machine(PADDR(fdt_address));
+    configure();
+    if (smp_adopt_boot_hart(
+            machine.hartids, machine.nharts, (hart_id_t){hart_id}, arch_hart_self()->stack_base))
+        give_up("hart id %lu booted but is not in the device tree", hart_id);
+    if (clock_init(chosen_clock, machine.timebase_hz))
+        give_up("clock=%s: the cycle counter does not count so here (icount needs QEMU's -icount shift=0)",
+            clock_name(chosen_clock));
+    divide_memory(fdt);
+    start_harts();
+    print_configuration();
+    const struct config_key *mode = config_mode();
+    int error = mode ? mode->run() : monitor_run();
+    sbi_shutdown(error != 0);
+}

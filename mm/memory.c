@@ -1,0 +1,128 @@
+/*
+ * The division of physical memory at boot. The largest free range is used: from its top an arena of a power
+ * of two frames, at most half of the range, below it the metadata of the allocator under test, below
+ * that the kernel's own frames.
+ */
+#include "mm/memory.h"
+#include "arch/console.h"
+#include "arch/paging.h"
+#include "lib/bits.h"
+#include "lib/error.h"
+
+#define BLOCK_BYTES ((uint64_t)PAGE_BYTES << FRAME_ORDER_MAX)
+
+/* Below this the kernel could not hold its stacks and the harness's buffers for 64 harts. */
+#define KERNEL_BYTES_MIN (6ull << 20)
+
+struct frame_allocator kernel_frames;
+
+static struct memory_plan plan;
+
+struct range {
+    uint64_t first, end;
+};
+
+/* Cuts [cut->first, cut->end) out of a range and keeps the larger remainder: enough, because what is cut lies
+ * near the ends (firmware and image at the bottom, device tree at the top). */
+static struct range cut(struct range from, struct range taken)
+{
+    if (taken.end <= from.first || taken.first >= from.end || taken.first >= taken.end)
+        return from;
+    struct range below = {from.first, MAX(taken.first, from.first)};
+    struct range above = {MIN(taken.end, from.end), from.end};
+    return below.end - below.first >= above.end - above.first ? below : above;
+}
+
+static struct range to_range(struct fdt_range r)
+{
+    return (struct range){r.base, r.base + r.bytes};
+}
+
+static struct range largest_free(
+    const struct machine *machine, const struct fdt_range *taken, unsigned ntaken)
+{
+    struct range best = {0, 0};
+    for (unsigned i = 0; i < machine->nram; i++) {
+        struct range r = to_range(machine->ram[i]);
+        r.end = MIN(r.end, paging_direct_limit().value);
+        for (unsigned k = 0; k < machine->nreserved; k++)
+            r = cut(r, to_range(machine->reserved[k]));
+        for (unsigned k = 0; k < ntaken; k++)
+            r = cut(r, to_range(taken[k]));
+        if (r.end > r.first && r.end - r.first > best.end - best.first)
+            best = r;
+    }
+    return best;
+}
+
+static void note_ram_bounds(const struct machine *machine)
+{
+    plan.ram_first = PADDR(UINT64_MAX);
+    plan.ram_end = PADDR(0);
+    for (unsigned i = 0; i < machine->nram; i++) {
+        struct range r = to_range(machine->ram[i]);
+        plan.ram_first.value = MIN(plan.ram_first.value, r.first);
+        plan.ram_end.value = MAX(plan.ram_end.value, r.end);
+    }
+}
+
+/* The most that any design asks for over this many frames. */
+static size_t metadata_bytes_max(size_t nframes, unsigned nharts)
+{
+    size_t most = 0;
+    for (size_t i = 0; frame_allocator_at(i); i++)
+        most = MAX(most, frame_allocator_at(i)->metadata_size(nframes, nharts));
+    return ALIGN_UP(most, (size_t)PAGE_BYTES);
+}
+
+static int plan_arena(struct range *free, unsigned nharts)
+{
+    uint64_t half = (free->end - free->first) / 2 / PAGE_BYTES;
+    size_t frames = half ? (size_t)1 << bits_highest(half) : 0;
+    frames = MIN(frames, ARENA_FRAMES_MAX);
+    plan.metadata_bytes = metadata_bytes_max(frames, nharts);
+    uint64_t base = ALIGN_DOWN(free->end - MIN(free->end, frames * PAGE_BYTES), BLOCK_BYTES);
+    if (frames < ARENA_FRAMES_MIN || base < free->first + plan.metadata_bytes + KERNEL_BYTES_MIN)
+        return ERR_NO_MEMORY;
+    plan.arena_base = paddr_to_pfn_floor(PADDR(base));
+    plan.arena_frames = frames;
+    plan.metadata = paddr_to_direct(PADDR(base - plan.metadata_bytes));
+    free->end = base - plan.metadata_bytes;
+    return 0;
+}
+
+static int start_kernel_frames(
+    struct range free, unsigned nharts, const struct frame_allocator_ops *design, const struct lock_ops *lock)
+{
+    uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
+    size_t metadata = design->metadata_size((free.end - first) / PAGE_BYTES, nharts);
+    uint64_t base = ALIGN_UP(first + metadata, BLOCK_BYTES);
+    if (base + BLOCK_BYTES > free.end)
+        return ERR_NO_MEMORY;
+    plan.kernel_first = PADDR(first);
+    plan.kernel_bytes = free.end - first;
+    return frame_allocator_init(&kernel_frames, design, lock, "kernel", paddr_to_direct(PADDR(first)),
+        paddr_to_pfn_floor(PADDR(base)), (free.end - base) / PAGE_BYTES, nharts);
+}
+
+int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,
+    const struct frame_allocator_ops *design, const struct lock_ops *lock)
+{
+    note_ram_bounds(machine);
+    struct range free = largest_free(machine, taken, ntaken);
+    uint64_t available = free.end - free.first;
+    int error = plan_arena(&free, machine->nharts);
+    if (!error)
+        error = start_kernel_frames(free, machine->nharts, design, lock);
+    if (error)
+        console_format(
+            "error: too little RAM: the largest free range has %lu KiB; the kernel and the smallest "
+            "arena need about %llu KiB (QEMU's -m, MEM= for make)\n",
+            available / 1024, (KERNEL_BYTES_MIN + BLOCK_BYTES * 3) / 1024);
+    return error;
+}
+
+const struct memory_plan *memory_plan(void)
+{
+    return &plan;
+}

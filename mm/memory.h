@@ -1,0 +1,44 @@
+/*
+ * Physical memory of the machine: what the kernel itself allocates frames from, and the arena, a large aligned
+ * piece kept free of anything else, over which allocators under test are instantiated.
+ */
+#ifndef MM_MEMORY_H
+#define MM_MEMORY_H
+
+#include "lib/machine.h"
+#include "mm/frame/frame.h"
+
+/* The kernel's own allocator. */
+extern struct frame_allocator kernel_frames;
+
+struct memory_plan {
+    paddr_t ram_first, ram_end; /* bounds of all RAM */
+    paddr_t kernel_first; /* the kernel's share, metadata included */
+    size_t kernel_bytes;
+    void *metadata; /* room for the metadata of any design over the arena */
+    size_t metadata_bytes;
+    pfn_t arena_base; /* aligned to FRAME_ORDER_MAX */
+    size_t arena_frames; /* a power of two, at least ARENA_FRAMES_MIN */
+};
+
+/* The least that every workload can run on with a few harts: 4 MiB, one block of the largest order. */
+#define ARENA_FRAMES_MIN ((size_t)1 << FRAME_ORDER_MAX)
+
+/* A larger arena shows nothing new and takes longer to set up for every data point: 1 GiB. */
+#define ARENA_FRAMES_MAX ((size_t)1 << 18)
+
+/**
+ * memory_init - divide the RAM and start the kernel's frame allocator.
+ * @taken: ranges that are in use besides the machine's reserved ones; @ntaken of them
+ * @design, @lock: what the kernel runs on
+ *
+ * Boot hart, once, alone. Returns 0, or ERR_NO_MEMORY when there is less RAM than the kernel and the smallest
+ * arena need, with the sizes on the console.
+ */
+int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,
+    const struct frame_allocator_ops *design, const struct lock_ops *lock);
+
+/** memory_plan - what memory_init() decided. */
+const struct memory_plan *memory_plan(void);
+
+#endif

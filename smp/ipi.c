@@ -1,0 +1,59 @@
+/*
+ * Inter-processor interrupts: a request is a bit in the target's word, raised by an SBI call. The bit is set
+ * before the interrupt and taken by exchange, so that requests merge and none is lost.
+ */
+#include "smp/ipi.h"
+#include "arch/cpu.h"
+#include "arch/sbi.h"
+#include "arch/trap.h"
+#include "smp/call.h"
+#include "trace/counter.h"
+
+static void halt(void) NORETURN;
+
+static void halt(void)
+{
+    for (;;)
+        cpu_wait();
+}
+
+void ipi_poll(void)
+{
+    /* Acquire (amoswap.aq): sees what the sender wrote before it set the bit in ipi_send. */
+    uint32_t requests = atomic_exchange_explicit(&hart_self()->requests, 0, memory_order_acquire);
+    if (requests & HART_REQUEST_STOP)
+        halt();
+    if (requests & HART_REQUEST_CALL)
+        smp_call_arrived();
+}
+
+void ipi_init(void)
+{
+    trap_set_ipi(ipi_poll);
+    csr_set(sie, INTERRUPT_SOFTWARE);
+}
+
+/* SBI names targets by a base id and a mask of 64 behind it; sparse ids may need several calls. */
+static void raise_interrupts(hart_mask_t to)
+{
+    while (to.bits) {
+        uint64_t base = harts[bits_lowest(to.bits)].arch.id.value, ids = 0;
+        HART_MASK_FOR_EACH (hart, to) {
+            uint64_t distance = harts[hart].arch.id.value - base;
+            if (distance < 64) {
+                ids |= 1ull << distance;
+                to = hart_mask_without(to, (unsigned)hart);
+            }
+        }
+        sbi_send_ipi(ids, base);
+    }
+}
+
+void ipi_send(hart_mask_t to, enum hart_request request)
+{
+    /* Release (amoor.rl): pairs with the exchange in ipi_poll. */
+    HART_MASK_FOR_EACH (hart, to)
+        atomic_fetch_or_explicit(&harts[hart].requests, request, memory_order_release);
+    raise_interrupts(to);
+    counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
+}
