@@ -1,0 +1,75 @@
+# The host builds of lib/, mm/ and smp/: unit tests, ThreadSanitizer programs and fuzzers. Included by the
+# top-level Makefile; paths are relative to the repository's root, output goes under build/host.
+#
+#   tests/host/test_*.c   cmocka programs, AddressSanitizer and UndefinedBehaviorSanitizer   build/host/test_*
+#   tests/host/tsan_*.c   programs of several threads, ThreadSanitizer                       build/host/tsan_*
+#   tests/host/fuzz_*.c   libFuzzer programs; tests/host/fuzz.list has for each a line       build/host/fuzz_*
+#                         `name runs corpus-directory`
+#   tests/host/*.c        all others: what several of them share
+#
+# A program links lib/. Those that HOST_SUBJECT_PROGRAMS matches also link the code that needs a machine
+# under it, with the shim of tests/host/shim in the machine's place.
+
+HOST_OUT   := build/host
+HOST_CC    ?= gcc
+HOST_CLANG ?= clang
+
+HOST_CPPFLAGS := -Itests/host/shim -Iarch/riscv/include -I.
+HOST_CFLAGS   := -std=gnu11 -O1 -g -fno-omit-frame-pointer -pthread -Wall -Wextra -Werror -Wshadow \
+    -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+
+HOST_ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_TSAN_FLAGS := -fsanitize=thread
+HOST_FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+
+# lib/string.c stays out: the C library has those names. test_string includes it under others.
+HOST_CORE_SOURCES := $(filter-out lib/string.c,$(wildcard lib/*.c))
+
+# The parts of smp/ and trace/ that run on the shim, one by one: the rest needs a real machine.
+HOST_SMP_SOURCES     ?=
+HOST_SUBJECT_SOURCES := $(wildcard mm/frame/*.c tests/host/shim/*.c) $(HOST_SMP_SOURCES)
+HOST_SUBJECT_PROGRAMS := test_frame% tsan_% fuzz_frame%
+
+HOST_TEST_SOURCES   := $(wildcard tests/host/test_*.c)
+HOST_TSAN_SOURCES   := $(wildcard tests/host/tsan_*.c)
+HOST_FUZZ_SOURCES   := $(wildcard tests/host/fuzz_*.c)
+HOST_SHARED_SOURCES := $(filter-out $(HOST_TEST_SOURCES) $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES),\
+    $(wildcard tests/host/*.c))
+
+HOST_TESTS    := $(HOST_TEST_SOURCES:tests/host/%.c=$(HOST_OUT)/%)
+HOST_TSANS    := $(HOST_TSAN_SOURCES:tests/host/%.c=$(HOST_OUT)/%)
+HOST_FUZZERS  := $(HOST_FUZZ_SOURCES:tests/host/%.c=$(HOST_OUT)/%)
+HOST_PROGRAMS := $(HOST_TESTS) $(HOST_TSANS) $(HOST_FUZZERS)
+
+# host_objects: the objects of $(2), sources, in the flavour $(1)
+host_objects = $(patsubst %.c,$(HOST_OUT)/$(1)/%.o,$(2))
+
+# host_flavour: the rules that build the programs $(4) with the compiler $(2) and the flags $(3), with objects
+# under build/host/$(1), linked with the libraries $(5)
+define host_flavour
+$(HOST_OUT)/$(1)/%.o: %.c tests/host/host.mk
+	@mkdir -p $$(@D)
+	$$(call say,HOSTCC,$$@)
+	$$(Q)$(2) $$(HOST_CPPFLAGS) $$(HOST_CFLAGS) $(3) -MMD -MP -c $$< -o $$@
+
+$(4): $(HOST_OUT)/%: $(HOST_OUT)/$(1)/tests/host/%.o $(call host_objects,$(1),$(HOST_CORE_SOURCES) $(HOST_SHARED_SOURCES))
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$(2) $$(HOST_CFLAGS) $(3) $$(filter %.o,$$^) $(5) -o $$@
+
+$(filter $(HOST_SUBJECT_PROGRAMS:%=$(HOST_OUT)/%),$(4)): $(call host_objects,$(1),$(HOST_SUBJECT_SOURCES))
+endef
+
+$(eval $(call host_flavour,asan,$(HOST_CC),$(HOST_ASAN_FLAGS),$(HOST_TESTS),-lcmocka))
+$(eval $(call host_flavour,tsan,$(HOST_CC),$(HOST_TSAN_FLAGS),$(HOST_TSANS),))
+$(eval $(call host_flavour,fuzz,$(HOST_CLANG),$(HOST_FUZZ_FLAGS),$(HOST_FUZZERS),))
+
+.PHONY: host-tests
+host-tests: $(HOST_PROGRAMS)
+
+# Objects are kept: without this make takes those that only pattern rules mention for intermediate files.
+.SECONDARY: $(foreach flavour,asan tsan fuzz,$(call host_objects,$(flavour),$(HOST_CORE_SOURCES) \
+    $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_TEST_SOURCES) $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES)))
+
+-include $(foreach flavour,asan tsan fuzz,$(patsubst %.o,%.d,$(call host_objects,$(flavour),\
+    $(HOST_CORE_SOURCES) $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_TEST_SOURCES) \
+    $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES))))
