@@ -1,0 +1,1 @@
+"""The host side of hartscale: one module a concern, the Python standard library only."""

@@ -1,0 +1,177 @@
+"""QEMU: which one, its command line, and a running one whose console is read line by line."""
+import ctypes
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from .failure import Failure
+
+QEMU_DEFAULT = "qemu-system-riscv64"
+QEMU_MAJOR_MIN = 10
+LINE_BYTES_MAX = 1 << 20
+TERMINATE_GRACE_S = 3.0
+PR_SET_PDEATHSIG = 1
+
+
+class Stall(Exception):
+    """The guest outlived a limit; the text says which."""
+
+
+class Interrupted(Exception):
+    """The user or the system asked this command to end."""
+
+    def __init__(self, signum):
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+class Qemu:
+    """The QEMU program, checked to be there and new enough."""
+
+    def __init__(self, settings):
+        name = settings.text("QEMU", QEMU_DEFAULT)
+        path = shutil.which(name)
+        if path is None:
+            raise Failure(f"{name} was not found: tools/setup installs it (QEMU {QEMU_MAJOR_MIN} or newer is needed)")
+        self.path = path
+        self.version = self._read_version()
+        if int(self.version.split(".")[0]) < QEMU_MAJOR_MIN:
+            raise Failure(f"{path} is QEMU {self.version}, which is too old: {QEMU_MAJOR_MIN} or newer is needed,"
+                          " and tools/setup installs it")
+
+    def _read_version(self):
+        try:
+            done = subprocess.run([self.path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", timeout=60, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Failure(f"{self.path} does not run: {error}") from error
+        match = re.search(r"version (\d+(?:\.\d+)*)", done.stdout)
+        if not match:
+            raise Failure(f"{self.path} does not say its version but: {done.stdout.strip()[:200]}")
+        return match[1]
+
+    def command(self, elf, harts, memory, bootargs, clock="host", serial=("-serial", "stdio", "-monitor", "none")):
+        """The whole command line. Under icount QEMU runs one thread and a nanosecond of guest time an instruction."""
+        if not os.path.exists(elf):
+            raise Failure(f"{elf} has not been built: run `make {os.path.basename(os.path.dirname(elf))}`")
+        timing = ["-accel", "tcg,thread=multi"]
+        if clock == "icount":
+            timing = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+        return [self.path, "-machine", "virt", "-cpu", "rv64", "-smp", str(harts), "-m", memory, *timing,
+                "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf, "-append", bootargs]
+
+
+def _die_with_parent():
+    """Even a runner that is killed outright must leave no QEMU behind. Linux only; elsewhere a courtesy less."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Interrupts:
+    """While active, signals that ask for an end are kept for Machine.lines to raise between two lines, so
+    that no file is left half written. A second one acts at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __enter__(self):
+        self.received = None
+        self.fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
+        self._old_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._old = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def _note(self, signum, _frame):
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signum
+
+    def __exit__(self, *_):
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        os.close(self.fd)
+        os.close(self._write_fd)
+
+
+class Machine:
+    """A running QEMU in a session of its own: Ctrl-C reaches this process and not QEMU. Ends with the block."""
+
+    def __init__(self, command, interrupts=None, raw_log=None):
+        self.interrupts = interrupts
+        self.raw_log = raw_log
+        self.deadline = None
+        self.started = time.monotonic()
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=subprocess.STDOUT, start_new_session=True,
+                                            preexec_fn=_die_with_parent)
+        except OSError as error:
+            raise Failure(f"{command[0]} does not run: {error}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+        self.process.stdout.close()
+
+    def limit(self, seconds):
+        """End the run when it has taken this long, whatever the guest says meanwhile."""
+        self.deadline = self.started + seconds
+
+    def lines(self, stall_s):
+        """Yield the console's complete lines until QEMU ends. A line cut short by its end is only logged.
+
+        Raises Stall after stall_s without any output or past the limit, Interrupted on a signal.
+        """
+        pending = b""
+        fd = self.process.stdout.fileno()
+        heard = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(fd, selectors.EVENT_READ)
+            if self.interrupts:
+                selector.register(self.interrupts.fd, selectors.EVENT_READ)
+            while True:
+                if self.interrupts and self.interrupts.received is not None:
+                    raise Interrupted(self.interrupts.received)
+                now = time.monotonic()
+                if self.deadline is not None and now >= self.deadline:
+                    raise Stall(f"hang: not finished after {self.deadline - self.started:.0f} s")
+                if now - heard >= stall_s:
+                    raise Stall(f"hang: no output for {stall_s:g} s")
+                wait = heard + stall_s - now
+                if self.deadline is not None:
+                    wait = min(wait, self.deadline - now)
+                if fd not in [key.fd for key, _ in selector.select(wait)]:
+                    continue
+                chunk = os.read(fd, 65536)
+                if not chunk:
+                    return
+                heard = time.monotonic()
+                if self.raw_log:
+                    self.raw_log(chunk)
+                *complete, pending = (pending + chunk).split(b"\n")
+                pending = pending[-LINE_BYTES_MAX:]
+                for line in complete:
+                    yield line.decode("utf-8", "replace").strip("\r")
+
+    def wait(self, seconds=TERMINATE_GRACE_S):
+        """The exit status of a QEMU that has closed its console, or None if it does not end."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def end(self):
+        """End QEMU's process group: politely, then by force. Harmless when it has ended already."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            if self.wait() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()

@@ -1,0 +1,120 @@
+"""What the user asked for: the variables of the make command line, checked, with their defaults.
+
+They come by environment (the Makefile exports them) or as NAME=value words of tools/run. What only the
+guest can judge (names of benchmarks and variants) is passed on; what would fail obscurely there (hart
+counts, sizes, times) is judged here.
+"""
+import os
+import re
+
+from .failure import Failure
+
+HARTS_MAX = 64
+HARTS_DEFAULT = (1, 2, 4, 8)
+CLOCKS = ("host", "icount")
+
+VARIABLES = {
+    "BENCH": "benchmarks: a comma list of names and globs, e.g. frame.churn,lock.*",
+    "FRAME": "frame allocators to measure: a comma list of names and globs",
+    "LOCK": "locks to measure: a comma list of names and globs",
+    "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8)",
+    "CLOCK": "host: wall clock of this machine (default); icount: exact instruction counts at one hart",
+    "QUICK": "1: short trials, for a look rather than for figures to keep",
+    "MEM": "memory of the machine, e.g. 512M or 2G (default 1G)",
+    "OUT": "folder for the results (default results/<date>-<commit>)",
+    "ARGS": "more words for the kernel's command line",
+    "TIMEOUT": "seconds without a word from the guest until it counts as hung (default 120)",
+    "SECONDS": "how long to stress (default 30)",
+    "SEED": "seed of the stress run; the same seed gives each hart the same operations",
+    "PLANT": "a bug to plant, e.g. bitmap.lost, to see it caught",
+    "T": "only tests whose name contains this, or matches it as a glob",
+    "RUN": "folder of an earlier run (default results/latest)",
+    "COUNT": "how many times to boot (default 50)",
+    "QEMU": "the QEMU to use (default qemu-system-riscv64)",
+}
+
+# Variables that only the Makefile reads; any target may be given them.
+MAKE_ONLY = ("CROSS", "JOBS", "V")
+
+
+class Settings:
+    """The variables that one subcommand accepts. An empty value counts as not given."""
+
+    def __init__(self, command, accepted, words, environment=os.environ):
+        self.command = command
+        self.values = {}
+        for name in accepted:
+            # bash keeps SECONDS for itself, so the Makefile passes it by another name.
+            value = environment.get("STRESS_SECONDS" if name == "SECONDS" else name, "")
+            if value:
+                self.values[name] = value
+        given = [name for name in environment.get("HARTSCALE_GIVEN", "").split() if name not in MAKE_ONLY]
+        for word in words:
+            name, separator, value = word.partition("=")
+            if not separator:
+                raise Failure(f"cannot read '{word}': arguments are NAME=value")
+            given.append(name)
+            self.values[name] = value
+        for name in given:
+            if name not in accepted:
+                raise Failure(f"{command} takes no {name} (valid: {' '.join(sorted(accepted))})")
+
+    def text(self, name, default=""):
+        return self.values.get(name) or default
+
+    def word(self, name):
+        """A value that goes onto the kernel's command line, where a blank or a quote would end it."""
+        value = self.text(name)
+        if re.search(r"[\s\"]", value):
+            raise Failure(f"{name}='{value}': no blanks or quotes (separate names by commas)")
+        return value
+
+    def number(self, name, default, low, high):
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"\d{1,18}", text) or not low <= int(text) <= high:
+            raise Failure(f"{name}={text}: expected a number from {low} to {high}")
+        return int(text)
+
+    def harts(self, default=HARTS_DEFAULT):
+        """The hart counts, ascending, so that the base of every speedup is measured first."""
+        text = self.text("HARTS")
+        if not text:
+            return list(default)
+        counts = []
+        for item in text.split(","):
+            if not re.fullmatch(r"\d{1,9}", item) or not 1 <= int(item) <= HARTS_MAX:
+                raise Failure(f"HARTS={text}: '{item}' is not a number from 1 to {HARTS_MAX}"
+                              " (expected a comma list such as 1,2,4,8)")
+            if int(item) in counts:
+                raise Failure(f"HARTS={text}: {item} is there twice")
+            counts.append(int(item))
+        return sorted(counts)
+
+    def harts_max(self, default):
+        """For commands that want one number of harts: the largest that was asked for."""
+        return max(self.harts((default,)))
+
+    def memory(self):
+        text = self.text("MEM", "1G")
+        if not re.fullmatch(r"[1-9]\d{0,5}[MG]", text):
+            raise Failure(f"MEM={text}: expected a size such as 512M or 2G")
+        return text
+
+    def flag(self, name):
+        text = self.text(name, "0")
+        if text not in ("0", "1"):
+            raise Failure(f"{name}={text}: expected 0 or 1")
+        return text == "1"
+
+    def clock(self):
+        text = self.text("CLOCK", "host")
+        if text not in CLOCKS:
+            raise Failure(f"CLOCK={text}: no such clock (valid: {' '.join(CLOCKS)})")
+        return text
+
+    def timeout_s(self):
+        return self.number("TIMEOUT", 120, 1, 86400)
+
+    def bootargs(self, *words):
+        """The kernel's command line: the given words, then what the user adds by ARGS."""
+        return " ".join([*words, *self.text("ARGS").split()])

@@ -1,0 +1,82 @@
+"""The table at the end of a run: one block a benchmark, variants down, harts across, within 100 columns."""
+from .results import variant_key
+from .units import si, spread_percent
+
+WIDTH = 100
+CELL = 13
+
+
+def _cell(result, symbols):
+    """Two lines: throughput with its spread, speedup with efficiency."""
+    if result is None:
+        return symbols.none, ""
+    if result["status"] != "ok":
+        return "failed", ""
+    spread = spread_percent(result)
+    top = si(result["ops_per_sec"])
+    if spread is not None:
+        top += f" {symbols.plus_minus}{spread:.0f}%"
+    if result.get("speedup") is None:
+        return top, ""
+    return top, f"{result['speedup']:.2f}{symbols.times} {100 * result['efficiency']:3.0f}%"
+
+
+def _block(bench, results, symbols):
+    """One benchmark, in as many strips as its hart counts need."""
+    axes = list(dict.fromkeys(name for r in results for name in r["variant"]))
+    curves = list(dict.fromkeys(variant_key(r) for r in results))
+    variants = {variant_key(r): [str(r["variant"].get(axis, "")) for axis in axes] for r in results}
+    points = {(variant_key(r), r["harts"]): r for r in results}
+    widths = [max(len(axis), *(len(v[i]) for v in variants.values())) for i, axis in enumerate(axes)]
+    harts = sorted({r["harts"] for r in results})
+
+    def left(words):
+        return "  " + "  ".join(word.ljust(width) for word, width in zip(words, widths))
+
+    strip = max(1, (WIDTH - len(left(axes))) // CELL)
+    yield bench
+    for start in range(0, len(harts), strip):
+        columns = harts[start:start + strip]
+        heads = [f"{n} hart{'s' if n > 1 else ''}" for n in columns]
+        yield (left(axes) + "".join(head.rjust(CELL) for head in heads)).rstrip()
+        yield "  " + symbols.rule * (len(left(axes)) - 2 + CELL * len(columns))
+        for key in curves:
+            top, bottom = zip(*(_cell(points.get((key, n)), symbols) for n in columns))
+            yield left(variants[key]) + "".join(text.rjust(CELL) for text in top)
+            if any(bottom):
+                yield left([""] * len(axes)) + "".join(text.rjust(CELL) for text in bottom)
+        yield ""
+
+
+def table(run, results, symbols):
+    """The whole text, with the run's caveats and failures at its foot."""
+    lines = []
+    for bench in dict.fromkeys(r["bench"] for r in results):
+        lines += _block(bench, [r for r in results if r["bench"] == bench], symbols)
+    if any(r["status"] == "ok" for r in results):
+        trials = next((r["trials"] for r in results if "trials" in r), None)
+        median = f"median of {trials} trials {symbols.plus_minus} half their range" if trials else "one trial"
+        lines.append(f"Operations per second ({median}); below, speedup over one hart and efficiency.")
+    lines += [f"Failed: {describe(r, symbols)}: {r.get('reason', 'no reason given')}"
+              for r in results if r["status"] != "ok"]
+    if run["status"] not in ("complete", "failed"):
+        lines.append(f"Incomplete ({run['status']}): {run['reason']}")
+    lines += caveat(run)
+    return "\n".join(lines) + "\n"
+
+
+def describe(point, symbols):
+    """A data point in words: `frame.churn hartcache×ttas, 4 harts`."""
+    variant = symbols.times.join(str(value) for value in point["variant"].values())
+    return f"{point['bench']} {variant}, {point['harts']} hart{'s' if point['harts'] > 1 else ''}"
+
+
+def caveat(run):
+    """What a reader must know when harts outnumber host cores under the host's clock; else nothing."""
+    cores = run["host"]["cores"]
+    if run["clock"] != "host" or run["harts_max"] <= cores:
+        return []
+    return [f"Warning: up to {run['harts_max']} harts shared {cores} host core{'s' if cores > 1 else ''} under CLOCK=host.",
+            f"  Beyond {cores} harts these figures show the host's scheduler as much as the kernel: throughput",
+            "  cannot grow, and whoever waits for a lock may wait for a hart that is not running. Compare",
+            f"  variants at up to {cores} harts, or measure on a machine with at least {run['harts_max']} cores."]

@@ -1,0 +1,3 @@
+ACCEPTED = ("T",)
+def main(settings):
+    return 0
