@@ -12,7 +12,7 @@
 struct barrier {
     unsigned members;
     _Atomic unsigned missing CACHE_ALIGNED; /* members still to arrive in this round */
-    _Atomic unsigned round CACHE_ALIGNED;   /* the flag: changes when the last one has arrived */
+    _Atomic unsigned round CACHE_ALIGNED; /* the flag: changes when the last one has arrived */
 } CACHE_ALIGNED;
 
 /** barrier_init - for @members > 0 harts; none may be waiting. */

@@ -19,7 +19,7 @@ enum hart_request {
 
 struct hart {
     struct arch_hart arch; /* first: tp points to it */
-    _Atomic bool online;   /* written by the hart itself once it takes interrupts */
+    _Atomic bool online; /* written by the hart itself once it takes interrupts */
 
     /* Written by other harts, so on a line of its own. */
     _Atomic uint32_t requests CACHE_ALIGNED;

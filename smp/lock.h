@@ -39,7 +39,7 @@ struct lock {
     union {
         _Atomic uint32_t held; /* tas, ttas: 1 while taken */
         struct {
-            _Atomic uint32_t next;    /* the ticket that the next comer draws */
+            _Atomic uint32_t next; /* the ticket that the next comer draws */
             _Atomic uint32_t serving; /* the ticket that may enter */
         } ticket;
         _Atomic(struct lock_node *) tail; /* mcs: last of the queue, NULL when free */

@@ -62,19 +62,19 @@ enum frame_misuse_kind {
 
 struct frame_misuse {
     enum frame_misuse_kind kind;
-    pfn_t pfn;        /* what was freed */
-    unsigned order;   /* as freed */
-    uint64_t caller;  /* return address of the call to frame_free */
+    pfn_t pfn; /* what was freed */
+    unsigned order; /* as freed */
+    uint64_t caller; /* return address of the call to frame_free */
 };
 
 struct frame_allocator {
     const struct frame_allocator_ops *ops;
     const struct lock_ops *lock_kind; /* for every lock of this instance */
-    const char *name;                 /* of the instance: "kernel", "arena" */
-    pfn_t base;                       /* aligned to FRAME_ORDER_MAX */
+    const char *name; /* of the instance: "kernel", "arena" */
+    pfn_t base; /* aligned to FRAME_ORDER_MAX */
     size_t nframes;
     unsigned nharts; /* harts 0 … nharts − 1 may call */
-    void *metadata;  /* metadata_size() bytes, 64-byte aligned */
+    void *metadata; /* metadata_size() bytes, 64-byte aligned */
 
     _Atomic uint64_t misuse_count CACHE_ALIGNED;
     struct frame_misuse last_misuse; /* of the hart that counted last; read when quiet */
