@@ -1,4 +1,4 @@
-/* xoshiro256** and its seeding. Four words of state, no multiplication by a variable, the same everywhere. */
+/* xoshiro256** and its seeding: four words of state, shifts and xors, the same on every machine. */
 #include "lib/rng.h"
 
 static uint64_t rotate_left(uint64_t x, unsigned k)

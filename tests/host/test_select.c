@@ -94,7 +94,7 @@ static int check(const char *selection, char *text, size_t capacity)
 static void every_item_matches(void **state)
 {
     static const char *const valid[] = {
-        "frame.churn", "frame.*", "*", "frame.*,lock.counter", "l*,f*", "*.??????"};
+        "frame.churn", "frame.*", "*", "frame.*,lock.counter", "l*,f*", "*.?????"};
     char text[256];
 
     (void)state;
