@@ -142,10 +142,10 @@ def _measured_harts(curves):
 
 def _with_errors(figure, curve, rows):
     """A line with points, and bars from the worst to the best trial where those are known."""
-    figure.add(rows, f"using 1:2 with linespoints {curve.style} title {_quote(curve.title)}")
     if any(row[2] != row[3] for row in rows):
         colour = curve.style.split(" pt ")[0]
-        figure.add(rows, f"using 1:2:3:4 with yerrorbars {colour} lw 1 pt -1 notitle")
+        figure.add(rows, f"using 1:2:3:4 with yerrorbars {colour} lw 1 ps 0 notitle")
+    figure.add(rows, f"using 1:2 with linespoints {curve.style} title {_quote(curve.title)}")
 
 
 def _throughput(run, bench, curves):
@@ -160,7 +160,7 @@ def _throughput(run, bench, curves):
     if best:
         bounds.append(best * harts[-1])
         figure.add([(n, best * n) for n in harts],
-                   "using 1:2 with lines lc rgb '#909090' dt 3 lw 2 title 'ideal: best at 1 hart × harts'")
+                   "using 1:2 with lines lc rgb '#909090' dt 3 lw 2 title 'ideal (best 1-hart × n)'")
     figure.log_y(bounds)
     for curve in curves:
         rows = []

@@ -1,3 +1,273 @@
-ACCEPTED = ("T",)
+"""`make test`: runs every suite, shows one line for each, and ends with `N passed, N failed`.
+
+Suites: the host programs and fuzzers of tests/host, the kernel's own tests in QEMU at several numbers of
+harts, and the Python files of tests/e2e. Those that do not boot the real kernel share the host's cores;
+those that do run one at a time, since a guest with more harts than cores must not be starved further.
+"""
+import concurrent.futures
+import fnmatch
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from . import host
+from .failure import Failure
+from .qemu import Machine, Qemu, Stall
+from .results import ROOT
+from .session import Session
+from .tap import Tap, Test
+
+ACCEPTED = ("T", "QEMU", "MEM", "HARTS", "ARGS")
+GUEST_HARTS = (1, 2, 5, 8)
+GUEST_STALL_S = 60
+GUEST_LIMIT_S = 240
+PROGRAM_LIMIT_S = 300
+FUZZ_SEED = 1
+HOST_OUT = os.path.join("build", "host")
+TAIL_LINES = 40
+
+
+class Filter:
+    """What T= selects: a glob, or a part of the name of a suite or of a test."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __call__(self, name):
+        if any(character in self.text for character in "*?["):
+            return fnmatch.fnmatchcase(name, self.text)
+        return self.text in name
+
+    def glob(self):
+        """The same for the guest, which knows globs only."""
+        return self.text if any(c in self.text for c in "*?") else f"*{self.text}*"
+
+
+class Outcome:
+    """What came of a suite: its tests, and the problem of the suite itself, if it has one."""
+
+    def __init__(self, name, tests, problem=None, text=()):
+        self.name = name
+        self.tests = list(tests)
+        if problem:
+            self.tests.append(Test("(the suite itself)", "failed", [*text, problem]))
+        self.seconds = 0.0
+
+    def count(self, status):
+        return sum(test.status == status for test in self.tests)
+
+
+class Processes:
+    """The programs under way, so that an interrupt can end them all."""
+
+    def __init__(self):
+        self._running = set()
+        self._stopping = False
+
+    def run(self, command, limit_s, environment):
+        """(exit status or None when it outlived the limit, output lines)."""
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                                       stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+            self._running.add(process)
+            try:
+                if self._stopping:
+                    self._kill(process)
+                status = process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                self._kill(process)
+                process.wait()
+                self._running.discard(process)
+            output.seek(0)
+            return status, output.read().decode("utf-8", "replace").splitlines()
+
+    @staticmethod
+    def _kill(process):
+        """The whole group: what a test program started must not outlive it."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def stop(self):
+        self._stopping = True
+        for process in list(self._running):
+            self._kill(process)
+
+
+def clean_environment(**more):
+    """The environment without what this make was told, for programs that may run make themselves."""
+    dropped = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", *ACCEPTED)
+    return {**{k: v for k, v in os.environ.items() if k not in dropped}, **more}
+
+
+class Suites:
+    """The suites of this tree. Each is a name, whether it may share the cores, and a function to an Outcome."""
+
+    def __init__(self, settings, processes):
+        self.settings = settings
+        self.processes = processes
+        self.filter = Filter(settings.text("T"))
+
+    def all(self):
+        listed = []
+        for kind in ("test", "tsan"):
+            for source in sorted(glob.glob(os.path.join(ROOT, "tests", "host", f"{kind}_*.c"))):
+                program = os.path.splitext(os.path.basename(source))[0]
+                listed.append((f"host {program}", True, lambda name, p=program: self._program(name, p)))
+        for program, runs, corpus in self._fuzzers():
+            listed.append((f"host {program}", True, lambda name, p=program, r=runs, c=corpus: self._fuzz(name, p, r, c)))
+        for harts in self.settings.harts(GUEST_HARTS):
+            listed.append((f"guest {harts} hart{'s' if harts > 1 else ''}", False,
+                           lambda name, n=harts: self._guest(name, n)))
+        for path in sorted(glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))):
+            module = os.path.splitext(os.path.basename(path))[0]
+            listed.append((f"e2e {module}", not module.startswith("test_boot_"),
+                           lambda name, p=path: self._python(name, p)))
+        return listed
+
+    def _fuzzers(self):
+        with open(os.path.join(ROOT, "tests", "host", "fuzz.list"), encoding="utf-8") as file:
+            for line in file:
+                words = line.split("#")[0].split()
+                if words:
+                    program = words[0] if words[0].startswith("fuzz_") else "fuzz_" + words[0]
+                    yield program, int(words[1]), words[2]
+
+    def _from_tap(self, name, status, lines):
+        tap = Tap()
+        for line in lines:
+            tap.feed(line)
+        problem = tap.problem()
+        failed = any(test.status == "failed" for test in tap.tests)
+        if status is None:
+            problem = f"it was ended after {PROGRAM_LIMIT_S} s"
+        elif status != 0 and not failed:
+            problem = f"it ended with status {status} though no test failed"
+        elif status == 0 and failed:
+            problem = "it ended with status 0 though tests failed"
+        tests = [test for test in tap.tests if self.filter(name) or self.filter(test.name)]
+        return Outcome(name, tests, problem, tap.tail())
+
+    def _program(self, name, program):
+        path = os.path.join(HOST_OUT, program)
+        if not os.path.exists(os.path.join(ROOT, path)):
+            return Outcome(name, [], f"{path} has not been built: run `make host-tests`")
+        status, lines = self.processes.run([path], PROGRAM_LIMIT_S, clean_environment(CMOCKA_MESSAGE_OUTPUT="TAP"))
+        return self._from_tap(name, status, lines)
+
+    def _fuzz(self, name, program, runs, corpus):
+        """A fuzz target is one test. It works on a copy: what it finds of interest is not for the repository."""
+        if not self.filter(name):
+            return Outcome(name, [])
+        with tempfile.TemporaryDirectory(prefix="hartscale-fuzz-") as folder:
+            scratch = os.path.join(folder, "corpus")
+            shutil.copytree(os.path.join(ROOT, corpus), scratch)
+            prefix = os.path.join(ROOT, HOST_OUT, program + "-")
+            status, lines = self.processes.run(
+                [os.path.join(HOST_OUT, program), f"-runs={runs}", f"-seed={FUZZ_SEED}", f"-artifact_prefix={prefix}",
+                 scratch], PROGRAM_LIMIT_S, clean_environment())
+        result = "passed" if status == 0 else "failed"
+        return Outcome(name, [Test(f"{runs} runs", result, [*lines[-TAIL_LINES:], f"it ended with status {status}"])])
+
+    def _python(self, name, path):
+        command = [sys.executable, os.path.join(ROOT, "tests", "e2e", "tap.py"), path]
+        if not self.filter(name):
+            command.append(self.filter.glob())
+        status, lines = self.processes.run(command, PROGRAM_LIMIT_S, clean_environment())
+        return self._from_tap(name, status, lines)
+
+    def _guest(self, name, harts):
+        pattern = "*" if self.filter(name) else self.filter.glob()
+        command = Qemu(self.settings).command(
+            os.path.join(ROOT, "build", "check", "hartscale.elf"), harts, self.settings.memory(),
+            self.settings.bootargs(f"test={pattern}"))
+        tap, session = Tap(), Session(lambda point: None, lambda result: None)
+        problem = None
+        with Machine(command) as machine:
+            machine.limit(GUEST_LIMIT_S)
+            try:
+                for line in machine.lines(GUEST_STALL_S):
+                    session.feed(line)
+                    tap.feed(line)
+                status = machine.wait()
+            except Stall as stall:
+                problem, status = str(stall), None
+        failed = any(test.status == "failed" for test in tap.tests)
+        if session.panic:
+            return Outcome(name, tap.tests, session.panic[0], session.panic[1:])
+        if session.error and tap.planned is None and self.filter.text:
+            return Outcome(name, [])
+        if problem is None and status != 0 and not failed:
+            problem = f"QEMU ended with status {status} though no test failed"
+        if problem is None and status == 0 and failed:
+            problem = "QEMU ended with status 0 though tests failed"
+        return Outcome(name, tap.tests, problem or tap.problem(), tap.tail())
+
+
+class Report:
+    def __init__(self):
+        self.outcomes = []
+
+    def add(self, outcome):
+        self.outcomes.append(outcome)
+        if not outcome.tests:
+            return
+        counts = [f"{outcome.count(status)} {status}" for status in ("passed", "failed", "skipped")
+                  if outcome.count(status) or status == "passed"]
+        print(f"{outcome.name:<28} {', '.join(counts):<34} {outcome.seconds:6.1f} s", flush=True)
+        for test in outcome.tests:
+            if test.status == "failed":
+                print(f"  FAILED {test.name}")
+                print("".join(f"    {line}\n" for line in test.text), end="", flush=True)
+
+    def finish(self):
+        """The last line, and the exit status."""
+        totals = {status: sum(o.count(status) for o in self.outcomes) for status in ("passed", "failed", "skipped")}
+        skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
+        print(f"{totals['passed']} passed, {totals['failed']} failed{skipped}", flush=True)
+        return 1 if totals["failed"] else 0
+
+    def empty(self):
+        return not any(outcome.tests for outcome in self.outcomes)
+
+
+def _timed(name, function):
+    started = time.monotonic()
+    try:
+        outcome = function(name)
+    except (Failure, OSError) as error:
+        outcome = Outcome(name, [], str(error))
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _run_all(listed, report):
+    """First those that may share the cores, as many as there are cores; then the others, one by one."""
+    with concurrent.futures.ThreadPoolExecutor(host.cores()) as pool:
+        for future in concurrent.futures.as_completed(
+                [pool.submit(_timed, name, function) for name, shares, function in listed if shares]):
+            report.add(future.result())
+    for name, shares, function in listed:
+        if not shares:
+            report.add(_timed(name, function))
+
+
 def main(settings):
-    return 0
+    processes, report = Processes(), Report()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run_all(Suites(settings, processes).all(), report)
+    except KeyboardInterrupt:
+        processes.stop()
+        raise Failure("interrupted; the tests are incomplete", 130) from None
+    if report.empty():
+        raise Failure(f"T={settings.text('T')} matches no test")
+    return report.finish()

@@ -1,0 +1,102 @@
+"""A strict reading of the result format in docs: every field, its type, and what must hold between fields."""
+
+LATENCY = ("p50", "p90", "p99", "p999", "max")
+COUNTERS = ("refill", "drain", "lock_acquire", "lock_contend", "line_transfer", "ipi", "sfence")
+MEMORY = ("metadata_bytes", "stranded_frames", "fragmentation")
+AXES = ("frame", "lock")
+# name: (types, whether null may stand for "not known here")
+MEASURED = {
+    "ops": ((int,), False), "cycles": ((int,), False), "ops_per_sec": ((int, float), False),
+    "cycles_per_op": ((int, float), False), "insns_per_op": ((int, float), True), "speedup": ((int, float), True),
+    "efficiency": ((int, float), True), "latency": ((dict,), False), "fairness": ((int, float), False),
+    "counters": ((dict,), False), "memory": ((dict,), False), "trials": ((int,), False), "spread": ((dict,), False),
+}
+ALWAYS = {"bench": ((str,), False), "variant": ((dict,), False), "harts": ((int,), False), "clock": ((str,), False),
+          "profile": ((str,), True), "status": ((str,), False)}
+RUN = {"status": str, "start": str, "duration_s": float, "clock": str, "harts_max": int, "bootargs": str, "commit": str,
+       "dirty": bool, "compiler": str, "qemu": str, "opensbi": str, "host": dict, "command": list, "qemu_command": list,
+       "planned": int, "measured": int, "failed": int, "guest": dict}
+
+
+class Invalid(AssertionError):
+    """A result that is not as documented."""
+
+
+def _require(condition, message):
+    if not condition:
+        raise Invalid(message)
+
+
+def _is(value, types):
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def _fields(result, fields):
+    for name, (types, nullable) in fields.items():
+        _require(name in result, f"{name} is missing: {result}")
+        value = result[name]
+        _require((value is None and nullable) or _is(value, types), f"{name} is {value!r}: {result}")
+
+
+def _numbers(group, names, types, what):
+    _require(set(names) <= set(group), f"{what} lacks {set(names) - set(group)}")
+    for name, value in group.items():
+        _require(_is(value, types) and value >= 0, f"{what}.{name} is {value!r}")
+
+
+def _close(a, b, what, relative=0.01):
+    _require(abs(a - b) <= relative * max(abs(a), abs(b), 1e-3), f"{what}: {a} and {b} disagree")
+
+
+def check_result(result):
+    """Raise Invalid unless the data point is as documented."""
+    _fields(result, ALWAYS)
+    _require(result["status"] in ("ok", "failed"), f"status is {result['status']}")
+    _require(result["clock"] in ("host", "icount"), f"clock is {result['clock']}")
+    _require(1 <= result["harts"] <= 64, f"harts is {result['harts']}")
+    _require("." in result["bench"], f"bench is {result['bench']}")
+    _require(result["variant"] and all(_is(v, (str, int)) for v in result["variant"].values()), "variant is empty or deep")
+    _require(set(AXES) & set(result["variant"]), f"variant has none of {AXES}")
+    if result["status"] == "failed":
+        _require(result.get("reason"), f"failed without a reason: {result}")
+        return
+    _require("reason" not in result, "a reason though it is ok")
+    _fields(result, MEASURED)
+    extra = set(result) - set(ALWAYS) - set(MEASURED)
+    _require(not extra, f"fields that nobody has documented: {extra}")
+    _numbers(result["latency"], LATENCY, (int, float), "latency")
+    order = [result["latency"][name] for name in LATENCY]
+    _require(order == sorted(order), f"percentiles descend: {order}")
+    _numbers(result["counters"], COUNTERS, (int,), "counters")
+    _numbers(result["memory"], MEMORY, (int, float), "memory")
+    _numbers(result["spread"], ("min", "max"), (int, float), "spread")
+    _require(result["ops"] > 0 and result["ops_per_sec"] > 0, "nothing was done")
+    _require(result["spread"]["min"] <= result["ops_per_sec"] * 1.001, "the worst trial is better than the median")
+    _require(result["spread"]["max"] >= result["ops_per_sec"] * 0.999, "the best trial is worse than the median")
+    _require(1 / result["harts"] - 0.001 <= result["fairness"] <= 1.001, f"fairness is {result['fairness']}")
+    _require((result["speedup"] is None) == (result["efficiency"] is None), "speedup without efficiency")
+    if result["speedup"] is not None:
+        _close(result["speedup"], result["efficiency"] * result["harts"], "speedup and efficiency times harts")
+
+
+def check_run(run):
+    for name, kind in RUN.items():
+        _require(_is(run.get(name), (kind,)), f"run.json: {name} is {run.get(name)!r}")
+    _require("profile" in run and "reason" in run, "run.json lacks profile or reason")
+    _require(set(run["host"]) >= {"cores", "cpu", "system"}, f"run.json: host is {run['host']}")
+
+
+def check_set(results):
+    """What must hold between the points of a complete run: none twice, and speedup relative to one hart."""
+    seen = {}
+    for result in results:
+        check_result(result)
+        key = (result["bench"], tuple(sorted(result["variant"].items())), result["harts"])
+        _require(key not in seen, f"measured twice: {key}")
+        seen[key] = result
+    for (bench, variant, harts), result in seen.items():
+        base = seen.get((bench, variant, 1))
+        if result["status"] != "ok" or base is None or base["status"] != "ok":
+            continue
+        _require(result["speedup"] is not None, f"no speedup though one hart was measured: {bench} {variant} {harts}")
+        _close(result["speedup"], result["ops_per_sec"] / base["ops_per_sec"], f"speedup of {bench} {variant} {harts}")
