@@ -1,0 +1,154 @@
+"""`make bench` with the real kernel: results in the documented form, and bad names answered by the valid ones."""
+import os
+import signal
+import unittest
+
+import schema
+import support
+from support import RUN, alive, make, run, wait_until
+
+# An allocate/free pair on the fast path of per-hart caches: the project's own promise.
+HOT_PATH_INSNS_MAX = 60
+
+
+class BenchTest(support.TestCase):
+    def bench(self, *words, **environment):
+        return make("bench", "QUICK=1", f"OUT={self.out}", *words, **environment)
+
+    def test_every_benchmark(self):
+        done = self.bench("HARTS=1,2")
+        self.assert_ok(done)
+        results = self.lines()
+        schema.check_set(results)
+        schema.check_run(self.run_json())
+        self.assertEqual({r["status"] for r in results}, {"ok"})
+        self.assertEqual({r["harts"] for r in results}, {1, 2})
+        names = {r["bench"] for r in results}
+        self.assertLessEqual({"frame.churn", "frame.batch", "frame.bulk", "frame.random", "frame.remote", "frame.mixed",
+                              "lock.counter"}, names)
+        self.assertLessEqual({"bitmap", "hartcache"}, {r["variant"].get("frame") for r in results})
+        for name in names:
+            self.assertIn(name, done.out)
+            for figure in ("throughput", "cycles", "latency", "fairness"):
+                for ending in ("svg", "png"):
+                    path = os.path.join(self.out, "plots", f"{name}.{figure}.{ending}")
+                    self.assertTrue(os.path.getsize(path), path)
+
+    def test_selection(self):
+        self.assert_ok(self.bench("HARTS=1,3", "BENCH=frame.c*", "FRAME=hartcache", "LOCK=mcs,ticket"))
+        got = [(r["bench"], r["variant"]["frame"], r["variant"]["lock"], r["harts"]) for r in self.lines()]
+        self.assertEqual(sorted(got), [("frame.churn", "hartcache", lock, harts)
+                                       for lock in ("mcs", "ticket") for harts in (1, 3)])
+
+    def test_no_speedup_without_one_hart(self):
+        self.assert_ok(self.bench("HARTS=2", "BENCH=frame.churn", "FRAME=bitmap"))
+        self.assertEqual([r["speedup"] for r in self.lines()], [None] * len(self.lines()))
+
+    def test_configuration_is_kept(self):
+        self.assert_ok(self.bench("HARTS=1", "BENCH=frame.churn", "FRAME=bitmap", "LOCK=tas"))
+        described = self.run_json()
+        self.assertEqual((described["status"], described["clock"], described["planned"]), ("complete", "host", 1))
+        self.assertIn("frame=bitmap", described["bootargs"])
+        self.assertIn("BENCH=frame.churn", described["command"])
+        self.assertRegex(described["opensbi"], r"^\d+\.\d+")
+        with open(os.path.join(self.out, "console.log"), encoding="utf-8") as file:
+            self.assertIn("OpenSBI v", file.read())
+
+    def refuse(self, word, *valid):
+        done = self.bench("HARTS=1", word)
+        self.assert_fails(done, "error: ", *valid)
+        shown = [line for line in done.err.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(shown), 1, str(done))
+        self.assertFalse(os.path.exists(self.out))
+
+    def test_unknown_benchmark(self):
+        self.refuse("BENCH=frame.chum", "frame.chum", "frame.churn", "lock.counter")
+
+    def test_one_unknown_benchmark_of_two(self):
+        self.refuse("BENCH=frame.churn,nonesuch", "nonesuch", "frame.batch")
+
+    def test_unknown_allocator(self):
+        self.refuse("FRAME=buddy", "buddy", "bitmap", "hartcache")
+
+    def test_unknown_lock(self):
+        self.refuse("LOCK=futex", "futex", "tas", "ttas", "ticket", "mcs")
+
+    def test_unknown_key(self):
+        self.refuse("ARGS=colour=red", "colour", "bench", "harts")
+
+    def test_bad_value(self):
+        self.refuse("ARGS=trials=many", "trials=many")
+
+    def test_small_memory(self):
+        """32 MiB: it works, or it says that this is too little."""
+        done = self.bench("HARTS=1", "BENCH=frame.churn", "FRAME=hartcache", "MEM=32M")
+        if done.status == 0:
+            schema.check_set(self.lines())
+        else:
+            self.assert_fails(done, "error: ", "memory")
+
+    def test_ctrl_c(self):
+        command = support.Command(["make", "bench", "HARTS=1,2", f"OUT={self.out}"])
+        wait_until(lambda: os.path.exists(os.path.join(self.out, "results.jsonl")) and len(self.lines()) >= 2, 120)
+        session = command.process.pid
+        command.signal(signal.SIGINT)
+        done = command.finish(60)
+        self.assertNotEqual(done.status, 0)
+        self.assertIn("interrupted by SIGINT", done.err)
+        self.assertGreaterEqual(len(self.lines()), 2)
+        for result in self.lines():
+            schema.check_result(result)
+        self.assertEqual(self.run_json()["status"], "interrupted")
+        self.assertFalse(alive(session))
+        kernel = self.run_json()["qemu_command"]
+        self.assertFalse([pid for pid in filter(str.isdigit, os.listdir("/proc")) if self.runs(pid, kernel)])
+
+    @staticmethod
+    def runs(pid, command):
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                return file.read().split("\0")[:-1] == command
+        except OSError:
+            return False
+
+
+class InstructionTest(support.TestCase):
+    def count(self, name):
+        out = os.path.join(self.folder, name)
+        self.assert_ok(make("insns", f"OUT={out}", "FRAME=hartcache,bitmap", "QUICK=1"))
+        return {r["variant"]["frame"]: r["insns_per_op"] for r in self.lines(out)}
+
+    def test_hot_path_is_short_and_counted_exactly(self):
+        first, second = self.count("first"), self.count("second")
+        self.assertEqual(first, second)
+        self.assertLessEqual(first["hartcache"], HOT_PATH_INSNS_MAX)
+        self.assertGreater(first["bitmap"], first["hartcache"])
+
+
+class BootsTest(support.TestCase):
+    def boots(self, count, harts):
+        done = make("boots", f"COUNT={count}", f"HARTS={harts}")
+        self.assert_ok(done)
+        self.assertIn(f"{count} boots at {harts} harts", done.out)
+        self.assertIn("0 failed", done.out)
+
+    def test_eight_harts(self):
+        self.boots(5, 8)
+
+    def test_sixty_four_harts(self):
+        self.boots(1, 64)
+
+    def test_failure_is_counted(self):
+        done = make("boots", "COUNT=1", "ARGS=colour=red")
+        self.assertNotEqual(done.status, 0, str(done))
+        self.assertIn("1 failed", done.out)
+        self.assertIn("colour", done.out)
+
+    def test_boot_from_a_copy_elsewhere(self):
+        """The runner finds its kernel from any folder."""
+        done = run("/bin/sh", "-c", f"cd / && exec '{RUN}' boots COUNT=1 HARTS=2")
+        self.assert_ok(done)
+
+
+if __name__ == "__main__":
+    unittest.main()
