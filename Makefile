@@ -41,37 +41,37 @@ help: ## this list
 
 bench: ## measure: boot, print the table, write results/<run>/   BENCH= FRAME= LOCK= HARTS= QUICK=1 OUT=
 	@tools/setup bench
-	@$(BUILD) release
+	+@$(BUILD) release
 	@tools/run bench
 
 insns: ## exact instruction counts at one hart (QEMU -icount)    BENCH= FRAME=
 	@tools/setup bench
-	@$(BUILD) release
+	+@$(BUILD) release
 	@CLOCK=icount HARTS=$(or $(HARTS),1) BENCH='$(or $(BENCH),frame.churn)' tools/run bench
 
 stress: ## every variant under contention, validated            SECONDS= SEED= HARTS= FRAME=
 	@tools/setup bench
-	@$(BUILD) $(if $(PLANT),check,release)
+	+@$(BUILD) $(if $(PLANT),check,release)
 	@tools/run stress
 
 run: ## boot to the console monitor                          HARTS= MEM=
 	@tools/setup bench
-	@$(BUILD) release
+	+@$(BUILD) release
 	@tools/run monitor
 
 debug: ## the same, waiting for gdb, with gdb attached        HARTS= MEM=
 	@tools/setup bench
-	@$(BUILD) check
+	+@$(BUILD) check
 	@tools/run debug
 
 test: ## every test; ends with `N passed, N failed`           T=filter
 	@tools/setup bench test
-	@$(BUILD) release check host-tests
+	+@$(BUILD) release check host-tests
 	@tools/run test
 
 boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS=
 	@tools/setup bench
-	@$(BUILD) release
+	+@$(BUILD) release
 	@tools/run boots
 
 plot: ## draw a run's figures again                           RUN=results/<run>
@@ -80,7 +80,7 @@ plot: ## draw a run's figures again                           RUN=results/<run>
 
 lint: ## format, cppcheck, layers, lengths, shellcheck, pyflakes
 	@tools/setup bench lint
-	@$(BUILD) -k --output-sync=target lint-format lint-cppcheck lint-layers lint-lengths lint-shell lint-python
+	+@$(BUILD) -k --output-sync=target lint-format lint-cppcheck lint-layers lint-lengths lint-shell lint-python
 
 fmt: ## format every C file in place
 	@tools/setup lint
@@ -117,8 +117,8 @@ LDFLAGS := -nostdlib -static -no-pie -T linker/kernel.ld \
 	-Wl,--build-id,--gc-sections,--fatal-warnings,--no-warn-rwx-segments,-z,max-page-size=4096
 
 # $(call update,FILE,TEXT-COMMAND): write the file only when the text has changed, so that what depends
-# on it is rebuilt exactly then.
-update = mkdir -p $(dir $(1)) && { $(2); } >$(1).new && if cmp -s $(1).new $(1); then rm $(1).new; else mv $(1).new $(1); fi
+# on it is rebuilt exactly then. Several makes may do so at once: each has a temporary file of its own.
+update = mkdir -p $(dir $(1)); new=$(1).$$$$; { $(2); } >$$new; if cmp -s $$new $(1); then rm $$new; else mv $$new $(1); fi
 
 define flavour
 OBJECTS_$(1) := $$(addprefix build/$(1)/,$$(addsuffix .o,$$(basename $$(SOURCES_$(1)))))
@@ -177,7 +177,7 @@ FORCE:
 
 # --- host tests and checks --------------------------------------------------------------------------
 
--include tests/host/host.mk
+include tests/host/host.mk
 
 LISTED       = $(wildcard $(shell git ls-files --cached --others --exclude-standard -- $(1)))
 C_FILES      = $(call LISTED,'*.c' '*.h')
