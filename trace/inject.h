@@ -57,6 +57,11 @@ bool inject_due(enum inject point);
 
 #else
 
+static inline void plant_set(enum plant plant)
+{
+    (void)plant;
+}
+
 static inline bool plant_due(enum plant plant)
 {
     (void)plant;

@@ -1,0 +1,175 @@
+/*
+ * What a workload sees of the benchmark harness. A workload owns its loop and nothing else: threads, start and
+ * stop, clocks, histograms, counters, allocators under test and output are the harness's.
+ *
+ * To add one: a file with a `struct workload` and a line in workloads.c. docs/adding-a-variant.md.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include "arch/clock.h"
+#include "lib/base.h"
+#include "lib/histogram.h"
+#include "lib/json.h"
+#include "lib/rng.h"
+#include "mm/frame/frame.h"
+#include "smp/barrier.h"
+#include "smp/lock.h"
+#include "trace/counter.h"
+
+/* What a workload is about, and so which variants it is measured over. */
+enum bench_axis {
+    BENCH_FRAME, /* each frame allocator, over each kind of lock that was asked for */
+    BENCH_LOCK, /* each kind of lock */
+};
+
+struct bench_variant {
+    const struct frame_allocator_ops *frame; /* NULL on other axes */
+    const struct lock_ops *lock;
+};
+
+/* The two distributions of latency that a data point has. */
+enum bench_latency {
+    BENCH_TAKE, /* an allocation, or taking a lock */
+    BENCH_GIVE, /* a free */
+    BENCH_LATENCIES
+};
+
+struct bench_run;
+
+/* One participating hart's share of a data point, on lines of its own. */
+struct bench_hart {
+    struct bench_run *run;
+    struct frame_allocator *arena; /* the allocator under test; BENCH_FRAME only */
+    unsigned index; /* 0 … run->nharts − 1 */
+    bool timed; /* this trial records latencies */
+    uint64_t ops; /* the workload counts what it did here */
+    uint64_t failed; /* allocations that found nothing */
+    uint64_t round; /* of a collective workload */
+    uint64_t started; /* clock at the start of the measured span */
+    uint64_t paused; /* cycles of the span that do not count */
+    uint64_t cycles; /* of the span, pauses taken out */
+    struct rng rng;
+    struct histogram *latency[BENCH_LATENCIES];
+    uint64_t counters[COUNTER_COUNT]; /* events of the span */
+} CACHE_ALIGNED;
+
+struct workload {
+    const char *name; /* "frame.churn" */
+    const char *measures; /* one line for people */
+    enum bench_axis axis;
+
+    /* Rounds between two looks at the clock: enough that the look costs under a per cent of the work. */
+    uint64_t rounds;
+
+    /* All harts do the same number of rounds, and each round ends with a barrier. */
+    bool collective;
+
+    /* Prepare run->state. 0 or a negative error. NULL: nothing to do. Boot hart. */
+    int (*setup)(struct bench_run *run);
+
+    /* The loop: do `rounds` rounds, add to hart->ops. On every participating hart at once. */
+    void (*run)(struct bench_hart *hart, uint64_t rounds);
+
+    /* Give everything back that the rounds still hold, and run->state. Boot hart. */
+    void (*teardown)(struct bench_run *run);
+
+    /* Prove that the result is right, before teardown. 0, or ERR_CORRUPT with the reason in @why. NULL: nothing
+     * beyond the allocator's own validate, which the harness always calls. */
+    int (*check)(struct bench_run *run, struct writer *why);
+
+    /* Parameters as members of the open JSON object. NULL: none. */
+    void (*parameters)(struct json *json);
+};
+
+/* One data point being measured. */
+struct bench_run {
+    const struct workload *workload;
+    struct bench_variant variant;
+    unsigned nharts;
+    uint64_t seed;
+    uint64_t span; /* cycles a trial lasts */
+    uint64_t deadline; /* clock at which the trial ends */
+    uint64_t total_ops; /* of all harts in all trials so far */
+    void *state; /* the workload's */
+    struct frame_allocator arena;
+    struct barrier barrier;
+    _Atomic uint64_t last_round; /* of a collective workload */
+    struct bench_hart *harts;
+};
+
+/** workload_at - the i-th workload; NULL behind the last. workload_name_at - its name. */
+const struct workload *workload_at(size_t i);
+const char *workload_name_at(size_t i);
+
+/** bench_buffer - memory for a workload's state, zeroed; NULL when there is none.
+ *  bench_buffer_free - give it back, with the size it was asked for; NULL is fine. */
+void *bench_buffer(size_t bytes);
+void bench_buffer_free(void *buffer, size_t bytes);
+
+/** bench_over - whether the trial's time is up. For loops that wait for another hart. */
+static inline bool bench_over(const struct bench_hart *hart)
+{
+    return clock_now() >= hart->run->deadline;
+}
+
+/** bench_pause, bench_resume - take what happens in between out of the measured span. */
+static inline uint64_t bench_pause(void)
+{
+    return clock_now();
+}
+
+static inline void bench_resume(struct bench_hart *hart, uint64_t paused_at)
+{
+    hart->paused += clock_now() - paused_at;
+}
+
+/** bench_barrier - wait for the other harts of a collective workload; not measured. */
+static inline void bench_barrier(struct bench_hart *hart)
+{
+    uint64_t at = bench_pause();
+    barrier_wait(&hart->run->barrier);
+    bench_resume(hart, at);
+}
+
+/*
+ * BENCH_LOOP(run, loop) defines a workload's run function from a loop that takes `const bool timed`, so that the
+ * untimed trials carry no trace of the timing.
+ */
+#define BENCH_LOOP(run, loop)                                                                                \
+    static void run(struct bench_hart *hart, uint64_t rounds)                                                \
+    {                                                                                                        \
+        if (hart->timed)                                                                                     \
+            loop(hart, rounds, true);                                                                        \
+        else                                                                                                 \
+            loop(hart, rounds, false);                                                                       \
+    }
+
+/** bench_record - a latency that began at @since, the clock's own cost taken off. */
+void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since);
+
+/** bench_alloc, bench_free - frame_alloc and frame_free on the allocator under test, timed in timed trials.
+ *  A failed allocation is counted; freeing PFN_NONE is nothing. */
+static ALWAYS_INLINE pfn_t bench_alloc(
+    struct bench_hart *hart, unsigned order, unsigned flags, const bool timed)
+{
+    uint64_t since = timed ? clock_now() : 0;
+    pfn_t pfn = frame_alloc(hart->arena, order, flags);
+    if (timed)
+        bench_record(hart, BENCH_TAKE, since);
+    if (unlikely(pfn_is_none(pfn)))
+        hart->failed++;
+    return pfn;
+}
+
+static ALWAYS_INLINE void bench_free(struct bench_hart *hart, pfn_t pfn, unsigned order, const bool timed)
+{
+    if (unlikely(pfn_is_none(pfn)))
+        return;
+    uint64_t since = timed ? clock_now() : 0;
+    frame_free(hart->arena, pfn, order);
+    if (timed)
+        bench_record(hart, BENCH_GIVE, since);
+}
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * One data point: the allocator under test is made anew, the harts warm it up, then run the trials and one pass
+ * with latencies. In a trial all harts start together behind a barrier and stop at a deadline; each has its own
+ * span, so that a hart that the host did not run for a while does not stretch the others'.
+ */
+#include "bench/harness.h"
+#include "lib/error.h"
+#include "lib/stats.h"
+#include "lib/string.h"
+#include "mm/memory.h"
+#include "smp/call.h"
+
+/* A warm-up lasts half a trial: caches are full and branch paths translated after a tenth of that. */
+#define WARM_UP_DIVISOR 2
+
+#define NEVER UINT64_MAX
+
+static struct bench_hart bench_harts[HART_MAX];
+static struct histogram *merged[BENCH_LATENCIES];
+
+struct trial {
+    uint64_t ops, cycles, ops_per_sec, failed, fairness;
+    uint64_t counters[COUNTER_COUNT];
+};
+
+void *bench_buffer(size_t bytes)
+{
+    size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
+    unsigned order = bits_highest(2 * frames - 1);
+    if (order > FRAME_ORDER_MAX)
+        return NULL;
+    pfn_t pfn = frame_alloc(&kernel_frames, order, FRAME_ZERO);
+    return pfn_is_none(pfn) ? NULL : pfn_to_direct(pfn);
+}
+
+void bench_buffer_free(void *buffer, size_t bytes)
+{
+    size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
+    if (buffer)
+        frame_free(&kernel_frames, paddr_to_pfn_floor(direct_to_paddr(buffer)), bits_highest(2 * frames - 1));
+}
+
+int bench_prepare(void)
+{
+    for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++) {
+        if (!merged[kind] && !(merged[kind] = bench_buffer(sizeof(struct histogram))))
+            return ERR_NO_MEMORY;
+        for (unsigned i = 0; i < hart_count(); i++) {
+            struct histogram **own = &bench_harts[i].latency[kind];
+            if (!*own && !(*own = bench_buffer(sizeof(struct histogram))))
+                return ERR_NO_MEMORY;
+        }
+    }
+    return 0;
+}
+
+void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since)
+{
+    uint64_t took = clock_now() - since, overhead = clock_overhead();
+    histogram_record(hart->latency[kind], took > overhead ? took - overhead : 0);
+}
+
+/* Whether the harts of a collective workload have done enough. All must answer alike, so hart 0 decides before
+ * it comes to the barrier, and names the round: a hart that is slow to look cannot mistake a later decision. */
+static bool over_together(struct bench_hart *hart)
+{
+    struct bench_run *run = hart->run;
+    hart->round++;
+    /* Relaxed both: the barrier between them orders the store before every load of the same round. */
+    if (hart->index == 0 && bench_over(hart))
+        atomic_store_explicit(&run->last_round, hart->round, memory_order_relaxed);
+    bench_barrier(hart);
+    return atomic_load_explicit(&run->last_round, memory_order_relaxed) == hart->round;
+}
+
+static void begin(struct bench_hart *hart)
+{
+    struct bench_run *run = hart->run;
+    hart->ops = hart->failed = hart->round = hart->paused = 0;
+    barrier_wait(&run->barrier);
+    if (hart->index == 0)
+        run->deadline = clock_now() + run->span;
+    barrier_wait(&run->barrier);
+    memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
+    hart->started = clock_now();
+}
+
+static void end(struct bench_hart *hart)
+{
+    hart->cycles = clock_now() - hart->started - hart->paused;
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        hart->counters[i] = arch_hart_self()->counters[i] - hart->counters[i];
+}
+
+/* A hart's share of a trial. Participants are the harts 0 … n − 1, so a hart's index is its place. */
+static void take_part(void *argument)
+{
+    struct bench_run *run = argument;
+    struct bench_hart *hart = &run->harts[hart_index()];
+    const struct workload *workload = run->workload;
+    begin(hart);
+    do
+        workload->run(hart, workload->rounds);
+    while (workload->collective ? !over_together(hart) : !bench_over(hart));
+    end(hart);
+}
+
+static void summarise(struct bench_run *run, struct trial *trial)
+{
+    uint64_t ops[HART_MAX];
+    memset(trial, 0, sizeof(*trial));
+    for (unsigned i = 0; i < run->nharts; i++) {
+        struct bench_hart *hart = &run->harts[i];
+        ops[i] = hart->ops;
+        trial->ops += hart->ops;
+        trial->cycles += hart->cycles;
+        trial->failed += hart->failed;
+        trial->ops_per_sec += hart->cycles ? hart->ops * clock_hz() / hart->cycles : 0;
+        for (unsigned k = 0; k < COUNTER_COUNT; k++)
+            trial->counters[k] += hart->counters[k];
+    }
+    trial->fairness = stats_jain_millionths(ops, run->nharts);
+    run->total_ops += trial->ops;
+}
+
+static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct trial *trial)
+{
+    run->span = span;
+    atomic_store_explicit(&run->last_round, NEVER, memory_order_relaxed); /* smp_call publishes it */
+    for (unsigned i = 0; i < run->nharts; i++)
+        run->harts[i].timed = timed;
+    smp_call(hart_mask_first(run->nharts), take_part, run);
+    summarise(run, trial);
+}
+
+static int make_arena(struct bench_run *run)
+{
+    const struct memory_plan *memory = memory_plan();
+    return frame_allocator_init(&run->arena, run->variant.frame, run->variant.lock, "arena", memory->metadata,
+        memory->arena_base, memory->arena_frames, hart_count());
+}
+
+static int prepare_run(struct bench_run *run)
+{
+    int error = run->variant.frame ? make_arena(run) : 0;
+    barrier_init(&run->barrier, run->nharts);
+    for (unsigned i = 0; i < run->nharts; i++) {
+        struct bench_hart *hart = &run->harts[i];
+        hart->run = run;
+        hart->arena = run->variant.frame ? &run->arena : NULL;
+        hart->index = i;
+        rng_seed(&hart->rng, run->seed, i);
+        for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++)
+            histogram_reset(hart->latency[kind]);
+    }
+    return error ? error : run->workload->setup ? run->workload->setup(run) : 0;
+}
+
+/* The trial with the median throughput stands for all. */
+static void choose(const struct trial *trials, unsigned count, struct bench_result *result)
+{
+    uint64_t rates[TRIALS_MAX];
+    for (unsigned i = 0; i < count; i++)
+        rates[i] = trials[i].ops_per_sec;
+    stats_sort(rates, count);
+    const struct trial *median = trials;
+    while (median->ops_per_sec != stats_median(rates, count))
+        median++;
+    result->ops = median->ops;
+    result->cycles = median->cycles;
+    result->ops_per_sec = median->ops_per_sec;
+    result->ops_per_sec_min = rates[0];
+    result->ops_per_sec_max = rates[count - 1];
+    result->failed_ops = median->failed;
+    result->fairness_millionths = median->fairness;
+    memcpy(result->counters, median->counters, sizeof(result->counters));
+}
+
+static void collect_latencies(struct bench_run *run, struct bench_result *result)
+{
+    for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++) {
+        histogram_reset(merged[kind]);
+        for (unsigned i = 0; i < run->nharts; i++)
+            histogram_merge(merged[kind], run->harts[i].latency[kind]);
+        result->latency[kind] = merged[kind];
+    }
+}
+
+static void inspect_memory(struct bench_run *run, struct bench_result *result)
+{
+    if (!run->variant.frame)
+        return;
+    result->metadata_bytes = run->variant.frame->metadata_size(run->arena.nframes, run->arena.nharts);
+    result->stranded_frames = frame_stranded_count(&run->arena);
+}
+
+/* After teardown nothing is held: every frame has to be back, once. */
+static int inspect_arena(struct bench_run *run, struct bench_result *result, struct writer *why)
+{
+    if (!run->variant.frame)
+        return 0;
+    result->misuses = atomic_load_explicit(&run->arena.misuse_count, memory_order_relaxed);
+    if (result->misuses != 0) {
+        writer_format(why, "%lu frees were refused", result->misuses);
+        return ERR_CORRUPT;
+    }
+    int error = frame_validate(&run->arena, 0);
+    if (error)
+        writer_format(why, "%s does not validate after the run", run->variant.frame->name);
+    return error;
+}
+
+int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
+    const struct bench_plan *plan, struct bench_result *result, struct writer *why)
+{
+    static struct bench_run run; /* one at a time; too large for a stack */
+    static struct trial trials[TRIALS_MAX];
+    struct trial discarded;
+    uint64_t span = clock_hz() / 1000 * plan->trial_ms;
+
+    memset(result, 0, sizeof(*result));
+    memset(&run, 0, sizeof(run));
+    run.workload = workload;
+    run.variant = variant;
+    run.nharts = nharts;
+    run.seed = plan->seed;
+    run.harts = bench_harts;
+    int error = prepare_run(&run);
+    if (error) {
+        writer_format(why, "setup: %s", error_text(error));
+        return error;
+    }
+    run_trial(&run, span / WARM_UP_DIVISOR, false, &discarded);
+    for (unsigned i = 0; i < plan->trials; i++)
+        run_trial(&run, span, false, &trials[i]);
+    run_trial(&run, span, true, &discarded);
+    choose(trials, plan->trials, result);
+    collect_latencies(&run, result);
+    inspect_memory(&run, result);
+    error = workload->check ? workload->check(&run, why) : 0;
+    if (workload->teardown)
+        workload->teardown(&run);
+    int arena_error = inspect_arena(&run, result, why);
+    return error ? error : arena_error;
+}

@@ -1,0 +1,45 @@
+/* Measuring one data point: warm-up, trials, a pass for latencies, checks. */
+#ifndef BENCH_HARNESS_H
+#define BENCH_HARNESS_H
+
+#include "bench/bench.h"
+
+#define TRIALS_MAX 31
+
+struct bench_plan {
+    unsigned trials; /* 1 … TRIALS_MAX */
+    uint64_t trial_ms;
+    uint64_t seed;
+};
+
+/* What was measured. Of several trials the one with the median throughput is reported. */
+struct bench_result {
+    uint64_t ops; /* of all harts */
+    uint64_t cycles; /* summed over the harts */
+    uint64_t ops_per_sec; /* of all harts together */
+    uint64_t ops_per_sec_min, ops_per_sec_max; /* over the trials */
+    uint64_t failed_ops; /* allocations that found nothing */
+    uint64_t fairness_millionths;
+    uint64_t counters[COUNTER_COUNT];
+    size_t metadata_bytes;
+    size_t stranded_frames; /* after the last trial */
+    uint64_t misuses;
+    const struct histogram *latency[BENCH_LATENCIES]; /* of all harts; valid until the next data point */
+};
+
+/** bench_prepare - buffers for histograms; once, before the first data point. 0 or ERR_NO_MEMORY. */
+int bench_prepare(void);
+
+/**
+ * bench_measure - measure one data point.
+ * @nharts: harts 0 … nharts − 1 take part
+ * @why: on error the reason
+ *
+ * Boot hart, nothing else running. Returns 0; ERR_NO_MEMORY where the workload found no room for its state;
+ * ERR_CORRUPT where the allocator, the lock or the workload's own check found the result wrong: the
+ * numbers are filled in all the same.
+ */
+int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
+    const struct bench_plan *plan, struct bench_result *result, struct writer *why);
+
+#endif

@@ -1,0 +1,124 @@
+/* What to measure: the keys that choose, and every combination of workload, variant and number of harts. */
+#include "bench/points.h"
+#include "kernel/config.h"
+#include "lib/select.h"
+#include "lib/stats.h"
+#include "lib/string.h"
+
+#define HARTS_DEFAULT "default"
+
+static struct bench_selection chosen;
+
+struct bench_selection *bench_selection(void)
+{
+    return &chosen;
+}
+
+int selection_set_bench(const char *names, struct writer *why)
+{
+    chosen.bench = names;
+    return select_check(names, workload_name_at, why);
+}
+
+static int apply_frame(const char *value, struct writer *why)
+{
+    chosen.frame = value;
+    return select_check(value, frame_allocator_name_at, why);
+}
+
+CONFIG_KEY(frame_key, .name = "frame", .valid = "comma list of frame allocators or globs", .initial = "*",
+    .apply = apply_frame);
+
+static int apply_lock(const char *value, struct writer *why)
+{
+    chosen.lock = value;
+    return strcmp(value, LOCK_DEFAULT) == 0 ? 0 : select_check(value, lock_kind_name_at, why);
+}
+
+CONFIG_KEY(lock_key, .name = "lock", .valid = "comma list of kinds of lock or globs, or default",
+    .initial = LOCK_DEFAULT, .apply = apply_lock);
+
+static int apply_harts(const char *value, struct writer *why)
+{
+    chosen.nharts = 0;
+    if (strcmp(value, HARTS_DEFAULT) == 0)
+        return 0;
+    int error = select_numbers(value, 1, HART_MAX, chosen.harts, HART_MAX, &chosen.nharts, why);
+    if (!error)
+        stats_sort(chosen.harts, chosen.nharts);
+    return error;
+}
+
+CONFIG_KEY(harts_key, .name = "harts", .valid = "comma list of numbers from 1 to 64, or default",
+    .initial = HARTS_DEFAULT, .apply = apply_harts);
+
+static int apply_seed(const char *value, struct writer *why)
+{
+    return config_apply_number(value, 0, UINT64_MAX, &chosen.seed, why);
+}
+
+CONFIG_KEY(seed_key, .name = "seed", .valid = "a number", .initial = "1", .apply = apply_seed);
+
+bool selection_has_frame(const struct frame_allocator_ops *frame)
+{
+    return select_match(chosen.frame, frame->name);
+}
+
+bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis)
+{
+    if (strcmp(chosen.lock, LOCK_DEFAULT) != 0)
+        return select_match(chosen.lock, lock->name);
+    return axis == BENCH_LOCK || strcmp(lock->name, LOCK_UNDER_SUBJECT) == 0;
+}
+
+struct walk {
+    void (*visit)(const struct bench_point *point, void *argument);
+    void *argument;
+    struct bench_point point;
+};
+
+static void walk_harts(struct walk *walk)
+{
+    for (size_t i = 0; i < chosen.nharts; i++) {
+        walk->point.nharts = (unsigned)chosen.harts[i];
+        walk->point.number++;
+        if (walk->visit)
+            walk->visit(&walk->point, walk->argument);
+    }
+}
+
+static void walk_locks(struct walk *walk)
+{
+    for (size_t i = 0; lock_kind_at(i); i++) {
+        if (!selection_has_lock(lock_kind_at(i), walk->point.workload->axis))
+            continue;
+        walk->point.variant.lock = lock_kind_at(i);
+        walk_harts(walk);
+    }
+}
+
+static void walk_frames(struct walk *walk)
+{
+    for (size_t i = 0; frame_allocator_at(i); i++) {
+        if (!selection_has_frame(frame_allocator_at(i)))
+            continue;
+        walk->point.variant.frame = frame_allocator_at(i);
+        walk_locks(walk);
+    }
+}
+
+unsigned points_for_each(void (*visit)(const struct bench_point *point, void *argument), void *argument)
+{
+    struct walk walk = {.visit = visit, .argument = argument};
+    for (size_t i = 0; workload_at(i); i++) {
+        if (!select_match(chosen.bench, workload_name_at(i)))
+            continue;
+        walk.point.workload = workload_at(i);
+        walk.point.variant.frame = NULL;
+        if (walk.point.workload->axis == BENCH_FRAME)
+            walk_frames(&walk);
+        else
+            walk_locks(&walk);
+    }
+    return walk.point.number;
+}

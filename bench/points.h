@@ -1,0 +1,49 @@
+/* Which data points to measure: the selections by name, and the walk over every combination. */
+#ifndef BENCH_POINTS_H
+#define BENCH_POINTS_H
+
+#include "bench/bench.h"
+
+/* As the keys `frame`, `lock`, `harts` and `seed` have it, and `bench` or the monitor's command. */
+struct bench_selection {
+    const char *bench; /* comma lists of names and globs */
+    const char *frame;
+    const char *lock; /* or LOCK_DEFAULT */
+    uint64_t harts[HART_MAX]; /* ascending; none: default */
+    size_t nharts;
+    uint64_t seed;
+};
+
+/* Locks when none are named: all kinds where locks are the subject, and elsewhere one that does not collapse when
+ * the host has fewer cores than there are harts. */
+#define LOCK_DEFAULT       "default"
+#define LOCK_UNDER_SUBJECT "ttas"
+
+/** bench_selection - what was chosen; the one instance. */
+struct bench_selection *bench_selection(void);
+
+/**
+ * selection_set_bench - choose workloads.
+ * @names: comma list of names and globs; must stay
+ * @why: on error gets the valid names
+ *
+ * Returns 0 or what select_check() returned.
+ */
+int selection_set_bench(const char *names, struct writer *why);
+
+/** selection_has_frame, selection_has_lock - whether a variant was chosen. @axis: what the lock is under. */
+bool selection_has_frame(const struct frame_allocator_ops *frame);
+bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis);
+
+struct bench_point {
+    const struct workload *workload;
+    struct bench_variant variant;
+    unsigned nharts;
+    unsigned number; /* from 1 */
+};
+
+/** points_for_each - call visit for every data point, workload by workload, variant by variant, harts ascending.
+ *  Returns how many there are. @visit may be NULL, to count. */
+unsigned points_for_each(void (*visit)(const struct bench_point *point, void *argument), void *argument);
+
+#endif

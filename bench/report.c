@@ -1,0 +1,139 @@
+/* Writing results; the format is the project's and is described in docs/results.md. */
+#include "bench/report.h"
+#include "arch/console.h"
+
+static void mark_begin(struct json *json, const char *mark)
+{
+    console_lock();
+    writer_format(console_writer(), "@%s ", mark);
+    json_init(json, console_writer());
+    json_object_begin(json, NULL);
+}
+
+static void mark_end(struct json *json)
+{
+    json_object_end(json);
+    writer_puts(console_writer(), "\n");
+    console_unlock();
+}
+
+static void write_point(struct json *json, const struct bench_point *point)
+{
+    json_string(json, "bench", point->workload->name);
+    json_object_begin(json, "variant");
+    if (point->variant.frame)
+        json_string(json, "frame", point->variant.frame->name);
+    json_string(json, "lock", point->variant.lock->name);
+    json_object_end(json);
+    json_unsigned(json, "harts", point->nharts);
+}
+
+void report_plan(unsigned points)
+{
+    struct json json;
+    mark_begin(&json, "plan");
+    json_unsigned(&json, "points", points);
+    mark_end(&json);
+}
+
+void report_begin(const struct bench_point *point)
+{
+    struct json json;
+    mark_begin(&json, "begin");
+    write_point(&json, point);
+    json_unsigned(&json, "point", point->number);
+    mark_end(&json);
+}
+
+/* Empty distributions, as of the frees of a lock, are null. */
+static void write_latency(struct json *json, const char *name, const struct histogram *h)
+{
+    if (!h || h->total == 0) {
+        json_null(json, name);
+        return;
+    }
+    json_object_begin(json, name);
+    json_unsigned(json, "p50", histogram_quantile(h, 50, 100));
+    json_unsigned(json, "p90", histogram_quantile(h, 90, 100));
+    json_unsigned(json, "p99", histogram_quantile(h, 99, 100));
+    json_unsigned(json, "p999", histogram_quantile(h, 999, 1000));
+    json_unsigned(json, "max", h->max);
+    json_object_end(json);
+}
+
+static void write_counters(struct json *json, const struct bench_result *result)
+{
+    json_object_begin(json, "counters");
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        json_unsigned(json, counter_name(i), result->counters[i]);
+    json_unsigned(json, "failed_ops", result->failed_ops);
+    json_object_end(json);
+}
+
+static void write_memory(struct json *json, const struct bench_result *result)
+{
+    json_object_begin(json, "memory");
+    json_unsigned(json, "metadata_bytes", result->metadata_bytes);
+    json_unsigned(json, "stranded_frames", result->stranded_frames);
+    json_null(json, "fragmentation");
+    json_object_end(json);
+}
+
+static void write_numbers(struct json *json, const struct bench_result *result, unsigned trials)
+{
+    json_unsigned(json, "ops", result->ops);
+    json_unsigned(json, "cycles", result->cycles);
+    json_unsigned(json, "ops_per_sec", result->ops_per_sec);
+    json_unsigned(json, "trials", trials);
+    json_object_begin(json, "spread");
+    json_unsigned(json, "min", result->ops_per_sec_min);
+    json_unsigned(json, "max", result->ops_per_sec_max);
+    json_object_end(json);
+    json_ratio(json, "cycles_per_op", result->cycles, result->ops, 3);
+    if (clock_kind() == CLOCK_ICOUNT)
+        json_ratio(json, "insns_per_op", result->cycles, result->ops, 3);
+    else
+        json_null(json, "insns_per_op");
+    write_latency(json, "latency", result->latency[BENCH_TAKE]);
+    write_latency(json, "latency_free", result->latency[BENCH_GIVE]);
+    json_ratio(json, "fairness", result->fairness_millionths, 1000000, 6);
+}
+
+void report_result(
+    const struct bench_point *point, const struct bench_result *result, unsigned trials, const char *reason)
+{
+    struct json json;
+    mark_begin(&json, "result");
+    write_point(&json, point);
+    json_string(&json, "clock", clock_name(clock_kind()));
+    if (point->workload->parameters) {
+        json_object_begin(&json, "parameters");
+        point->workload->parameters(&json);
+        json_object_end(&json);
+    }
+    write_numbers(&json, result, trials);
+    write_counters(&json, result);
+    write_memory(&json, result);
+    json_string(&json, "status", reason ? "failed" : "ok");
+    if (reason)
+        json_string(&json, "reason", reason);
+    mark_end(&json);
+}
+
+void report_end(unsigned failed)
+{
+    struct json json;
+    mark_begin(&json, "end");
+    json_unsigned(&json, "failed", failed);
+    mark_end(&json);
+}
+
+void report_for_people(const struct bench_point *point, const struct bench_result *result, const char *reason)
+{
+    const char *frame = point->variant.frame ? point->variant.frame->name : "";
+    uint64_t thousands = result->ops_per_sec / 1000;
+    console_format("  %-13s %-10s %-7s %2u harts  %6lu.%03lu M/s  %7lu %s an operation%s%s\n",
+        point->workload->name, frame, point->variant.lock->name, point->nharts, thousands / 1000,
+        thousands % 1000, result->ops ? result->cycles / result->ops : 0, clock_unit(clock_kind()),
+        reason ? "  FAILED: " : "", reason ? reason : "");
+}

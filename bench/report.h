@@ -1,0 +1,22 @@
+/* Results on the console: JSON lines for the runner, or one line a point for people at the monitor. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "bench/harness.h"
+#include "bench/points.h"
+
+/* The lines that the runner reads begin with a mark: @plan, @begin, @result, @end. docs/results.md. */
+
+void report_plan(unsigned points);
+void report_begin(const struct bench_point *point);
+
+/** report_result - a measured point. @reason: NULL when it is right, else why it is not. */
+void report_result(
+    const struct bench_point *point, const struct bench_result *result, unsigned trials, const char *reason);
+void report_end(unsigned failed);
+
+/** report_for_people - the same in one line. */
+void report_for_people(
+    const struct bench_point *point, const struct bench_result *result, const char *reason);
+
+#endif

@@ -1,0 +1,24 @@
+/* The table of workloads: a new one is a file and a line here. */
+#include "bench/bench.h"
+#include "bench/workloads.h"
+
+static const struct workload *const workloads[] = {
+    &workload_frame_churn,
+    &workload_frame_zero,
+    &workload_frame_batch,
+    &workload_frame_bulk,
+    &workload_frame_random,
+    &workload_frame_remote,
+    &workload_frame_mixed,
+    &workload_lock_counter,
+};
+
+const struct workload *workload_at(size_t i)
+{
+    return i < ARRAY_SIZE(workloads) ? workloads[i] : NULL;
+}
+
+const char *workload_name_at(size_t i)
+{
+    return i < ARRAY_SIZE(workloads) ? workloads[i]->name : NULL;
+}

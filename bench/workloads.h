@@ -1,0 +1,16 @@
+/* Every workload, for the table in workloads.c. */
+#ifndef BENCH_WORKLOADS_H
+#define BENCH_WORKLOADS_H
+
+struct workload;
+
+extern const struct workload workload_frame_churn;
+extern const struct workload workload_frame_zero;
+extern const struct workload workload_frame_batch;
+extern const struct workload workload_frame_bulk;
+extern const struct workload workload_frame_random;
+extern const struct workload workload_frame_remote;
+extern const struct workload workload_frame_mixed;
+extern const struct workload workload_lock_counter;
+
+#endif

@@ -1,0 +1,63 @@
+/* `test=PATTERN`: run the tests whose names match, print TAP, fail if any failed. */
+#include <stdatomic.h>
+
+#include "arch/console.h"
+#include "kernel/config.h"
+#include "lib/error.h"
+#include "lib/select.h"
+#include "tests/kernel/test.h"
+
+static _Atomic uint32_t failed_checks;
+static const char *skipped;
+static const char *selection;
+
+void test_failed(const char *condition, const char *file, int line)
+{
+    atomic_fetch_add_explicit(&failed_checks, 1, memory_order_relaxed);
+    console_format("# %s:%d: not true: %s\n", file, line, condition);
+}
+
+void test_skip(const char *reason)
+{
+    skipped = reason;
+}
+
+static const char *test_name_at(size_t i)
+{
+    return i < (size_t)(__stop_hs_tests - __start_hs_tests) ? __start_hs_tests[i]->name : NULL;
+}
+
+static int apply_test(const char *value, struct writer *why)
+{
+    selection = value;
+    return select_check(value, test_name_at, why);
+}
+
+/* Returns whether it passed. */
+static bool run_one(const struct test *test, unsigned number)
+{
+    skipped = NULL;
+    atomic_store_explicit(&failed_checks, 0, memory_order_relaxed);
+    test->run();
+    bool passed = atomic_load_explicit(&failed_checks, memory_order_relaxed) == 0;
+    console_format("%sok %u - %s%s%s\n", passed ? "" : "not ", number, test->name, skipped ? " # SKIP " : "",
+        skipped ? skipped : "");
+    return passed;
+}
+
+static int run_tests(void)
+{
+    unsigned count = 0, failures = 0;
+    for (size_t i = 0; test_name_at(i); i++)
+        count += select_match(selection, test_name_at(i));
+    console_format("TAP version 13\n1..%u\n", count);
+    count = 0;
+    LINK_SET_FOR_EACH (tests, const struct test, test) {
+        if (select_match(selection, (*test)->name))
+            failures += !run_one(*test, ++count);
+    }
+    return failures ? ERR_CORRUPT : 0;
+}
+
+CONFIG_KEY(test_key, .name = "test", .valid = "comma list of tests or globs", .initial = "*",
+    .apply = apply_test, .run = run_tests);
