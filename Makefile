@@ -118,7 +118,7 @@ LDFLAGS := -nostdlib -static -no-pie -T linker/kernel.ld \
 
 # $(call update,FILE,TEXT-COMMAND): write the file only when the text has changed, so that what depends
 # on it is rebuilt exactly then. Several makes may do so at once: each has a temporary file of its own.
-update = mkdir -p $(dir $(1)); new=$(1).$$$$; { $(2); } >$$new; if cmp -s $$new $(1); then rm $$new; else mv $$new $(1); fi
+update = mkdir -p $(dir $(1)); new=$(1).$$$$; { $(2); } >$$new && if cmp -s $$new $(1); then rm $$new; else mv $$new $(1); fi
 
 define flavour
 OBJECTS_$(1) := $$(addprefix build/$(1)/,$$(addsuffix .o,$$(basename $$(SOURCES_$(1)))))

@@ -11,6 +11,8 @@ MEASURED = {
     "efficiency": ((int, float), True), "latency": ((dict,), False), "fairness": ((int, float), False),
     "counters": ((dict,), False), "memory": ((dict,), False), "trials": ((int,), False), "spread": ((dict,), False),
 }
+# Beyond DESIGN's fields, where they apply: how long frees took, and what a workload was set to.
+OPTIONAL = ("latency_free", "parameters")
 ALWAYS = {"bench": ((str,), False), "variant": ((dict,), False), "harts": ((int,), False), "clock": ((str,), False),
           "profile": ((str,), True), "status": ((str,), False)}
 RUN = {"status": str, "start": str, "duration_s": float, "clock": str, "harts_max": int, "bootargs": str, "commit": str,
@@ -48,6 +50,12 @@ def _close(a, b, what, relative=0.01):
     _require(abs(a - b) <= relative * max(abs(a), abs(b), 1e-3), f"{what}: {a} and {b} disagree")
 
 
+def _percentiles(group, what):
+    _numbers(group, LATENCY, (int, float), what)
+    order = [group[name] for name in LATENCY]
+    _require(order == sorted(order), f"{what}: percentiles descend: {order}")
+
+
 def check_result(result):
     """Raise Invalid unless the data point is as documented."""
     _fields(result, ALWAYS)
@@ -62,13 +70,13 @@ def check_result(result):
         return
     _require("reason" not in result, "a reason though it is ok")
     _fields(result, MEASURED)
-    extra = set(result) - set(ALWAYS) - set(MEASURED)
+    extra = set(result) - set(ALWAYS) - set(MEASURED) - set(OPTIONAL)
     _require(not extra, f"fields that nobody has documented: {extra}")
-    _numbers(result["latency"], LATENCY, (int, float), "latency")
-    order = [result["latency"][name] for name in LATENCY]
-    _require(order == sorted(order), f"percentiles descend: {order}")
+    for name in ("latency", "latency_free"):
+        if name == "latency" or result.get(name) is not None:
+            _percentiles(result[name], name)
     _numbers(result["counters"], COUNTERS, (int,), "counters")
-    _numbers(result["memory"], MEMORY, (int, float), "memory")
+    _numbers({name: value or 0 for name, value in result["memory"].items()}, MEMORY, (int, float), "memory")
     _numbers(result["spread"], ("min", "max"), (int, float), "spread")
     _require(result["ops"] > 0 and result["ops_per_sec"] > 0, "nothing was done")
     _require(result["spread"]["min"] <= result["ops_per_sec"] * 1.001, "the worst trial is better than the median")

@@ -77,13 +77,26 @@ def wait_until(condition, limit_s=30):
     raise AssertionError(f"{condition} did not come true within {limit_s} s")
 
 
-def alive(pid):
-    """Whether the process exists and is no zombie."""
+def _stat(pid):
+    """(state, process group) of a process, or None when there is none."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+            return fields[0], int(fields[2])
+    except OSError:
+        return None
+
+
+def alive(pid):
+    """Whether the process exists and is more than a dead one that nobody has waited for."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] != "Z"
+
+
+def group_members(group):
+    """The ids of the living processes of a group."""
+    return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc"))
+            if alive(pid) and (_stat(pid) or ("", 0))[1] == group]
 
 
 class TestCase(unittest.TestCase):

@@ -10,7 +10,7 @@ import unittest
 
 import schema
 import support
-from support import FAKE_QEMU, ROOT, RUN, alive, run, wait_until
+from support import FAKE_QEMU, ROOT, RUN, alive, group_members, run, wait_until
 
 
 class RunnerTest(support.TestCase):
@@ -31,8 +31,7 @@ class RunnerTest(support.TestCase):
         with open(self.pid_file, encoding="utf-8") as file:
             pid = int(file.read())
         self.assertFalse(alive(pid), "QEMU is still running")
-        group = subprocess.run(["ps", "-o", "pid=,args=", "-g", str(pid)], capture_output=True, text=True, check=False)
-        self.assertEqual(group.stdout.strip(), "", "processes of QEMU's group are still running")
+        self.assertEqual(group_members(pid), [], "processes of QEMU's group are still running")
 
     def assert_kept(self, ok, failed, status):
         """So many points are in a valid results.jsonl, and run.json, the table and the figures agree."""

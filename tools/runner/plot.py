@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 # gnuplot's point types in pairs, filled and open: circle, square, triangle, diamond, inverted triangle, pentagon.
 POINTS = ((7, 6), (5, 4), (9, 8), (13, 12), (11, 10), (15, 14))
 DASHES = ("1", "2", "4", "5")
+# What the first of a benchmark's two latencies is the latency of, by the family of the benchmark.
+TAKING = {"frame": "allocation", "lock": "acquisition"}
 PERCENTILES = (("p50", "50"), ("p90", "90"), ("p99", "99"), ("p999", "99.9"))
 
 
@@ -172,7 +174,7 @@ def _throughput(run, bench, curves):
 
 
 def _cycles(run, bench, curves):
-    unit = run["guest"].get("cycle_unit", "cycles")
+    unit = run["guest"].get("clock_unit", "cycles")
     figure = Figure(run, f"{bench}.cycles", f"{bench}: cost of an operation on its hart", f"{unit} per operation")
     rows_of = {}
     for curve in curves:
@@ -198,14 +200,21 @@ def _cycles(run, bench, curves):
 
 
 def _latency(run, bench, curves):
-    """Percentiles at the largest hart count; equal steps along the axis are a tenth of the operations left."""
-    unit = run["guest"].get("latency_unit")
+    return _percentiles(run, bench, curves, "latency", TAKING.get(bench.split(".")[0], "operation"))
+
+
+def _latency_free(run, bench, curves):
+    return _percentiles(run, bench, curves, "latency_free", "free")
+
+
+def _percentiles(run, bench, curves, field, what):
+    """Percentiles at the largest hart count; at each step along the axis a tenth of the operations is left."""
     harts = _measured_harts(curves)[-1]
-    figure = Figure(run, f"{bench}.latency", f"{bench}: latency at {harts} hart{'s' if harts > 1 else ''}",
-                    f"latency of an operation, {unit}" if unit else "latency of an operation")
+    figure = Figure(run, f"{bench}.{field}", f"{bench}: {what} latency at {harts} hart{'s' if harts > 1 else ''}",
+                    f"{what} latency, {run['guest'].get('clock_unit', 'unit unknown')}")
     rows_of = {}
     for curve in curves:
-        latency = curve.points.get(harts, {}).get("latency") or {}
+        latency = curve.points.get(harts, {}).get(field) or {}
         rows = [(i, latency[name]) for i, (name, _) in enumerate(PERCENTILES) if latency.get(name)]
         if rows:
             rows_of[curve] = rows
@@ -235,7 +244,7 @@ def figures(run, results):
         curves = _curves([r for r in results if r["bench"] == bench])
         if not curves:
             continue
-        for draw in (_throughput, _cycles, _latency, _fairness):
+        for draw in (_throughput, _cycles, _latency, _latency_free, _fairness):
             figure = draw(run, bench, curves)
             if figure:
                 yield figure
