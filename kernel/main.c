@@ -7,6 +7,7 @@
 #include "arch/image.h"
 #include "arch/paging.h"
 #include "arch/panic.h"
+#include "arch/power.h"
 #include "arch/sbi.h"
 #include "kernel/config.h"
 #include "kernel/monitor.h"
@@ -82,7 +83,7 @@ static void give_up(const char *format, ...)
     writer_puts(console_writer(), "\n");
     console_unlock();
     va_end(args);
-    sbi_shutdown(true);
+    power_off(true);
 }
 
 static struct fdt_range read_machine(paddr_t address)
@@ -98,6 +99,8 @@ static struct fdt_range read_machine(paddr_t address)
         error = machine_read(&machine, &fdt, &what);
     if (error)
         give_up("device tree: %s: %s", what, error_text(error));
+    if (machine.exit_device.bytes != 0)
+        power_init(PADDR(machine.exit_device.base));
     return (struct fdt_range){address.value, bytes};
 }
 
@@ -121,7 +124,7 @@ static void divide_memory(struct fdt_range fdt)
     };
     if (memory_init(&machine, taken, ARRAY_SIZE(taken), frame_allocator_find(kernel_frame_key.given),
             lock_kind_find(kernel_lock_key.given)))
-        sbi_shutdown(true);
+        power_off(true);
 }
 
 static void flush_one(void *unused)
@@ -137,7 +140,7 @@ static void start_harts(void)
     if (pfn_is_none(stacks))
         give_up("no memory for the stacks of %u harts", machine.nharts);
     if (smp_start_others(pfn_to_direct(stacks)))
-        sbi_shutdown(true);
+        power_off(true);
     paging_drop_boot_mappings(memory_plan()->ram_first, memory_plan()->ram_end);
     smp_call(hart_mask_first(hart_count()), flush_one, NULL);
 }
@@ -188,5 +191,5 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
     print_configuration();
     const struct config_key *mode = config_mode();
     int error = mode ? mode->run() : monitor_run();
-    sbi_shutdown(error != 0);
+    power_off(error != 0);
 }

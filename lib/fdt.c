@@ -370,6 +370,25 @@ int fdt_string(const struct fdt *fdt, struct fdt_node node, const char *name, co
     return 0;
 }
 
+bool fdt_is_compatible(const struct fdt *fdt, struct fdt_node node, const char *text)
+{
+    struct fdt_property list;
+    size_t bytes = strlen(text) + 1;
+
+    if (fdt_property(fdt, node, "compatible", &list) != 0)
+        return false;
+    for (uint32_t at = 0; at < list.bytes;) {
+        const uint8_t *end = memchr(&list.value[at], '\0', list.bytes - at);
+        if (!end)
+            return false;
+        uint32_t length = (uint32_t)(end - &list.value[at]) + 1;
+        if (length == bytes && memcmp(&list.value[at], text, bytes) == 0)
+            return true;
+        at += length;
+    }
+    return false;
+}
+
 int fdt_cells(const struct fdt *fdt, struct fdt_node node, const char *name, unsigned cells, uint64_t *value)
 {
     struct fdt_property property;

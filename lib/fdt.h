@@ -67,6 +67,9 @@ int fdt_property(
 /** fdt_string - a property that is one NUL-terminated string; ERR_NOT_FOUND, ERR_FORMAT. */
 int fdt_string(const struct fdt *fdt, struct fdt_node node, const char *name, const char **text);
 
+/** fdt_is_compatible - whether the node's `compatible` list holds exactly this string. */
+bool fdt_is_compatible(const struct fdt *fdt, struct fdt_node node, const char *text);
+
 /** fdt_cells - a property of `cells` (1 or 2) big-endian words as one number; ERR_NOT_FOUND, ERR_FORMAT. */
 int fdt_cells(const struct fdt *fdt, struct fdt_node node, const char *name, unsigned cells, uint64_t *value);
 

@@ -258,6 +258,24 @@ static int read_chosen(struct reading *reading)
     return read_initrd(reading, chosen);
 }
 
+/* The finisher lies on the simple bus /soc. A machine without one is fine. */
+static int read_exit_device(struct reading *reading)
+{
+    const struct fdt *fdt = reading->fdt;
+    struct fdt_range *device = &reading->machine->exit_device;
+    struct fdt_node soc, node;
+
+    if (fdt_child(fdt, reading->root, "soc", &soc) != 0)
+        return 0;
+    for (int walk = fdt_first_child(fdt, soc, &node); walk == 0; walk = fdt_next_sibling(fdt, node, &node)) {
+        if (!fdt_is_compatible(fdt, node, "sifive,test0") || !is_enabled(fdt, node))
+            continue;
+        if (fdt_reg(fdt, soc, node, 0, device) != 0 || wraps(device))
+            return fail(reading, ERR_FORMAT, "malformed reg of the test finisher");
+    }
+    return 0;
+}
+
 static int read_model(struct reading *reading)
 {
     struct machine *machine = reading->machine;
@@ -280,6 +298,8 @@ int machine_read(struct machine *machine, const struct fdt *fdt, const char **wh
         error = read_harts(&reading);
     if (error == 0)
         error = read_chosen(&reading);
+    if (error == 0)
+        error = read_exit_device(&reading);
     *what = reading.what;
     return error;
 }

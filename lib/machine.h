@@ -21,6 +21,8 @@ struct machine {
     uint64_t hartids[MACHINE_HARTS_MAX];
     unsigned nharts;
     uint64_t timebase_hz;
+    struct fdt_range
+        exit_device; /* of SiFive's test finisher, by which QEMU's exit status is set; bytes 0: none */
     char model[64];
     char bootargs[MACHINE_BOOTARGS_MAX];
 };

@@ -56,9 +56,10 @@ void console_lock(void)
         return;
     }
     struct arch_hart *nobody = NULL;
-    /* Acquire (lr.d.aq), pairs with the release in console_unlock. */
+    /* Acquire, pairs with the release in console_unlock; on failure too, because GCC 12 takes the barriers from
+     * the failure's order alone (arch/atomic.h). */
     while (!atomic_compare_exchange_weak_explicit(
-        &console.owner, &nobody, self, memory_order_acquire, memory_order_relaxed)) {
+        &console.owner, &nobody, self, memory_order_acquire, memory_order_acquire)) {
         nobody = NULL;
         cpu_relax();
     }

@@ -64,7 +64,7 @@ hart_entry:
 
 /*
  * Root of Sv39, 1 GiB leaves: index 2 the RAM at its own address, for the instruction that turns paging on;
- * 448–509 the direct map of physical 0–62 GiB; 510 the image. Accessed and dirty are set in advance, so
+ * 448–509 the direct map of physical 0–62 GiB; 510 the image; 511 the devices. Accessed and dirty are set in advance, so
  * that no hart has to.
  */
 #define PTE_RW  0xc7    /* D A W R V */
@@ -85,7 +85,7 @@ boot_page_table:
         .set    gib, gib + 1
         .endr
         .quad   PTE_PPN(RAM_BASE >> 30) | PTE_RWX | PTE_GLOBAL
-        .zero   8
+        .quad   PTE_PPN(0) | PTE_RW | PTE_GLOBAL
 
         .section .bss.boot_stack, "aw", @nobits
         .balign 16

@@ -5,7 +5,7 @@
 #include "arch/console.h"
 #include "arch/cpu.h"
 #include "arch/hart.h"
-#include "arch/sbi.h"
+#include "arch/power.h"
 #include "arch/symbols.h"
 #include "arch_private.h"
 
@@ -33,7 +33,7 @@ static void panic_begin(void)
     interrupts_disable();
     if (atomic_exchange_explicit(&panicking, 1, memory_order_relaxed)) {
         if (arch_hart_self()->trap_depth > 1)
-            sbi_shutdown(true);
+            power_off(true);
         for (;;)
             cpu_wait();
     }
@@ -48,7 +48,7 @@ static void panic_end(uint64_t pc, uint64_t return_address, uint64_t frame_point
 {
     console_format("backtrace of hart %u:\n", hart_index());
     backtrace_print(pc, return_address, frame_pointer, (uint64_t)arch_hart_self()->stack_base);
-    sbi_shutdown(true);
+    power_off(true);
 }
 
 void panic(const char *format, ...)

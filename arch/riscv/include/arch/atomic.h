@@ -31,23 +31,30 @@
 
 /**
  * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte objects.
- * Returns whether it did. `lr.d; bne; sc.d.rl; bnez`: loops only over spurious failures.
+ * Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne; sc.d.rl; bnez`.
  */
 #define cas_release(object, expected, desired)                                                               \
     ({                                                                                                       \
         _Static_assert(sizeof(*(object)) == 8, "lr.d and sc.d");                                             \
-        ATOMIC_VALUE_TYPE(object) cas_seen_, cas_expected_ = (expected), cas_desired_ = (desired);           \
-        uint64_t cas_failed_;                                                                                \
-        __asm__ volatile(                                                                                    \
-            "1: lr.d    %0, %2\n"                                                                            \
-            "   bne     %0, %3, 2f\n"                                                                        \
-            "   sc.d.rl %1, %z4, %2\n"                                                                       \
-            "   bnez    %1, 1b\n"                                                                            \
-            "2:"                                                                                             \
-            : "=&r"(cas_seen_), "=&r"(cas_failed_), "+A"(*(volatile ATOMIC_VALUE_TYPE(object) *)(object))    \
-            : "r"(cas_expected_), "rJ"(cas_desired_)                                                         \
-            : "memory");                                                                                     \
-        cas_seen_ == cas_expected_;                                                                          \
+        ATOMIC_VALUE_TYPE(object) cas_expected_ = (expected), cas_desired_ = (desired);                      \
+        cas_release_doubleword(                                                                              \
+            (volatile uint64_t *)(object), (uint64_t)cas_expected_, (uint64_t)cas_desired_);                 \
     })
+
+static ALWAYS_INLINE bool cas_release_doubleword(
+    volatile uint64_t *object, uint64_t expected, uint64_t desired)
+{
+    __asm__ goto("lr.d    t0, %0\n"
+                 "bne     t0, %1, %l[lost]\n"
+                 "sc.d.rl t0, %z2, %0\n"
+                 "bnez    t0, %l[lost]"
+                 :
+                 : "A"(*object), "r"(expected), "rJ"(desired)
+                 : "t0", "memory"
+                 : lost);
+    return true;
+lost:
+    return false;
+}
 
 #endif

@@ -4,7 +4,7 @@
  *
  *   direct map    0xffff_fff0_0000_0000   physical address p at DIRECT_MAP_BASE + p, RW, no X
  *   kernel image  0xffff_ffff_8000_0000   physical RAM base at KERNEL_MAP_BASE
- *   MMIO          0xffff_ffff_c000_0000
+ *   MMIO          0xffff_ffff_c000_0000   physical address p at MMIO_MAP_BASE + p, RW, no X
  */
 #ifndef ARCH_LAYOUT_H
 #define ARCH_LAYOUT_H
@@ -15,6 +15,9 @@
 #define DIRECT_MAP_BASE 0xfffffff000000000
 #define DIRECT_MAP_END  0xffffffff80000000
 #define KERNEL_MAP_BASE 0xffffffff80000000
+
+#define MMIO_MAP_BASE  0xffffffffc0000000
+#define MMIO_MAP_BYTES 0x30000000 /* the window ends at 0xfffffffff0000000 */
 
 /* Where RAM begins on QEMU's virt machine and on every board of the family; KERNEL_MAP_BASE maps it. */
 #define RAM_BASE 0x80000000

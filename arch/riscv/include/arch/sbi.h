@@ -50,7 +50,7 @@ void sbi_set_timer(uint64_t when);
 size_t sbi_console_write(paddr_t bytes, size_t count);
 size_t sbi_console_read(paddr_t bytes, size_t capacity);
 
-/** sbi_shutdown - power off; QEMU's exit status is 0, or not 0 with @failed. */
+/** sbi_shutdown - power off. @failed: the reason given to the firmware, which may ignore it: arch/power.h. */
 void sbi_shutdown(bool failed) NORETURN;
 
 #endif
