@@ -13,7 +13,7 @@ static NOINLINE void mcs_wait(struct lock_node *node, struct lock_node *previous
     counter_add(COUNTER_LOCK_CONTEND, 1);
     /* Relaxed: the store below publishes it. sw. */
     store_relaxed(&node->waiting, 1);
-    /* Release, pairs with successor(): the holder that finds us also finds `waiting` set. fence rw,w; sd. */
+    /* Release, pairs with mcs_release(): the holder that finds us also finds `waiting` set. fence rw,w; sd. */
     store_release(&previous->next, node);
     /* Acquire, pairs with mcs_release(). lw; fence r,rw. */
     while (atomic_load_explicit(&node->waiting, memory_order_acquire))
@@ -41,26 +41,18 @@ static bool mcs_try_acquire(struct lock *lock, struct lock_node *node)
         &lock->tail, &empty, node, memory_order_seq_cst, memory_order_seq_cst);
 }
 
-/* The one behind us, waited for when it has drawn its place but not yet linked itself in. */
-static struct lock_node *successor(struct lock_node *node)
-{
-    struct lock_node *next;
-    /* Acquire, pairs with the link in mcs_wait(). ld; fence r,rw. */
-    while (!(next = atomic_load_explicit(&node->next, memory_order_acquire)))
-        cpu_relax();
-    return next;
-}
-
 static void mcs_release(struct lock *lock, struct lock_node *node)
 {
-    /* Relaxed: a link seen here is read again by successor(). ld. */
-    if (!atomic_load_explicit(&node->next, memory_order_relaxed)) {
-        /* Nobody is linked in: leave the queue empty, unless somebody has just drawn a place. Release, pairs
-         * with the acquire of the next exchange. lr.d; bne; sc.d.rl; bnez. */
+    /* Relaxed: a link seen here is read again below. ld. */
+    while (!atomic_load_explicit(&node->next, memory_order_relaxed)) {
+        /* Nobody is linked in: leave the queue empty, unless somebody has drawn a place and is about to link.
+         * Release, pairs with the acquire of the next exchange. lr.d; bne; sc.d.rl; bnez. */
         if (cas_release(&lock->tail, node, NULL))
             return;
+        cpu_relax();
     }
-    struct lock_node *next = successor(node);
+    /* Acquire, pairs with the link in mcs_wait(): `waiting` was set before. ld; fence r,rw. */
+    struct lock_node *next = atomic_load_explicit(&node->next, memory_order_acquire);
     /* Release, pairs with the wait loop of mcs_wait(). fence rw,w; sw. */
     store_release(&next->waiting, 0);
 }

@@ -18,6 +18,9 @@
 #define FRAME_ORDER_MAX  10
 #define FRAME_ORDER_HUGE 9
 
+/* Frame numbers of arenas fit 31 bits (8 TiB), so that designs can keep them in 32 with room for a mark. */
+#define FRAME_COUNT_MAX (1ull << 31)
+
 /* Flags of frame_alloc(). */
 #define FRAME_ZERO 1u /* fill the block with zeros */
 
@@ -91,7 +94,8 @@ const struct frame_allocator_ops *frame_allocator_find(const char *name);
  * frame_allocator_init - make an instance with all its frames free.
  * @name: of the instance; must outlive it
  * @metadata: ops->metadata_size(nframes, nharts) bytes, aligned to CACHE_LINE_BYTES
- * @base: aligned to 2^FRAME_ORDER_MAX frames; @nframes > 0, < 2^32
+ * @base: aligned to 2^FRAME_ORDER_MAX frames
+ * @nframes: 1 … FRAME_COUNT_MAX; base + nframes <= FRAME_COUNT_MAX
  *
  * Returns 0, ERR_INVALID for a misaligned base or metadata, ERR_RANGE for a bad size or number of harts.
  */
@@ -133,6 +137,10 @@ void frame_drain(struct frame_allocator *fa);
  * neither free nor held is lost, one that is both was given twice.
  */
 int frame_validate(struct frame_allocator *fa, size_t held);
+
+/** frame_misplaced - for allocators: whether no block of this order can begin there, and why. */
+bool frame_misplaced(
+    const struct frame_allocator *fa, pfn_t pfn, unsigned order, enum frame_misuse_kind *kind);
 
 /** frame_refuse - for allocators: count and report a wrong free. @caller: __builtin_return_address(0). */
 void frame_refuse(struct frame_allocator *fa, enum frame_misuse_kind kind, pfn_t pfn, unsigned order,
