@@ -159,6 +159,11 @@ static void emit_string(struct output *out, const struct spec *spec, const char 
     emit_padded(out, spec, text, spec->has_precision ? strnlen(text, spec->precision) : strlen(text));
 }
 
+static void emit_character(struct output *out, const struct spec *spec, char c)
+{
+    emit_padded(out, spec, &c, 1);
+}
+
 /* Writes one conversion; false, with no argument taken, where there is no such conversion. */
 static bool convert(struct output *out, const struct spec *spec, struct arguments *args)
 {
@@ -174,7 +179,7 @@ static bool convert(struct output *out, const struct spec *spec, struct argument
     case 'X': emit_hexadecimal(out, spec, fetch_unsigned(args, spec->length)); return true;
     case 'p': emit_number(out, spec, "0x", (uintptr_t)va_arg(args->list, void *), 16); return true;
     case 's': emit_string(out, spec, va_arg(args->list, const char *)); return true;
-    case 'c': emit_padded(out, spec, &(char){(char)va_arg(args->list, int)}, 1); return true;
+    case 'c': emit_character(out, spec, (char)va_arg(args->list, int)); return true;
     case '%': emit(out, "%", 1); return true;
     default: return false;
     }

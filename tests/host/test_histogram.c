@@ -113,6 +113,21 @@ static void rank_is_exact_for_large_totals(void **state)
     }
 }
 
+static void merge_takes_the_outer_bounds(void **state)
+{
+    (void)state;
+    for (unsigned larger = 0; larger < 2; larger++) {
+        histogram_reset(&h);
+        histogram_reset(&other);
+        histogram_record(larger == 0 ? &h : &other, 1000);
+        histogram_record(larger == 0 ? &other : &h, 10);
+        histogram_merge(&h, &other);
+        assert_int_equal(h.min, 10);
+        assert_int_equal(h.max, 1000);
+        assert_int_equal(h.total, 2);
+    }
+}
+
 static void merge_equals_recording_both(void **state)
 {
     static struct histogram both;
@@ -142,6 +157,7 @@ int main(void)
         cmocka_unit_test(empty_and_single),
         cmocka_unit_test(quantiles_are_within_a_64th),
         cmocka_unit_test(rank_is_exact_for_large_totals),
+        cmocka_unit_test(merge_takes_the_outer_bounds),
         cmocka_unit_test(merge_equals_recording_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,6 +186,8 @@ static void keys_edit_the_text(void **state)
         {"ab\033[1;5Dc", "acb", 2}, /* with a modifier it is still the arrow */
         {"ab\033[15~\033[Z\033Xc", "abc", 3}, /* keys that are not known do nothing */
         {"ab\033[99999999999~c", "abc", 3},
+        {"ab\033[@c", "abc", 3},
+        {"ab\033[2;@c", "abc", 3},
         {"a\200\377b", "ab", 2},
     };
 

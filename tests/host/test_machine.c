@@ -294,6 +294,28 @@ static void ram_comes_in_pieces(void **state)
     expect_error(&d, ERR_RANGE, "more than 8 pieces of RAM");
 }
 
+static void one_node_may_hold_several_pieces(void **state)
+{
+    static const uint32_t reg[] = {0, 0x80000000, 0, 0x1000, 1, 0, 0, 0x2000};
+    struct description d = plain();
+
+    (void)state;
+    fdt_build_start(&builder);
+    fdt_build_begin(&builder, "");
+    fdt_build_u32(&builder, "#address-cells", 2);
+    fdt_build_u32(&builder, "#size-cells", 2);
+    build_cpus(&d);
+    fdt_build_begin(&builder, "memory@80000000");
+    fdt_build_string(&builder, "device_type", "memory");
+    fdt_build_cells(&builder, "reg", reg, ARRAY_SIZE(reg));
+    fdt_build_end(&builder);
+    fdt_build_end(&builder);
+    fdt_build_finish(&builder);
+    assert_int_equal(read_built(), 0);
+    assert_int_equal(machine.nram, 2);
+    assert_true(machine.ram[1].base == 0x100000000 && machine.ram[1].bytes == 0x2000);
+}
+
 static void bad_ram_is_refused(void **state)
 {
     struct description d = plain();
@@ -314,6 +336,10 @@ static void bad_ram_is_refused(void **state)
     d.nram = 2;
     d.ram[1] = (struct fdt_range){.base = 0x8ffff000, .bytes = 0x1000};
     expect_error(&d, ERR_FORMAT, "pieces of RAM overlap");
+    d.ram[1].base = 0x7ffff001;
+    expect_error(&d, ERR_FORMAT, "pieces of RAM overlap");
+    d.ram[1].base = 0x7ffff000;
+    assert_int_equal(read_description(&d), 0);
     d.ram[1].base = 0x90000000;
     assert_int_equal(read_description(&d), 0);
 }
@@ -438,6 +464,7 @@ int main(void)
         cmocka_unit_test(duplicate_harts_are_refused),
         cmocka_unit_test(timebase_from_either_place),
         cmocka_unit_test(ram_comes_in_pieces),
+        cmocka_unit_test(one_node_may_hold_several_pieces),
         cmocka_unit_test(bad_ram_is_refused),
         cmocka_unit_test(both_kinds_of_reservation),
         cmocka_unit_test(initrd_of_one_or_two_cells),

@@ -78,7 +78,9 @@ static void refused(void **state)
         {"0x1`", ERR_FORMAT},
         {"18446744073709551616", ERR_RANGE},
         {"0x10000000000000000", ERR_RANGE},
-        {"99999999999999999999999", ERR_RANGE},
+        {"99999999999999999999999", ERR_RANGE}, /* the next two wrap to 0 before their last digit */
+        {"184467440737095516160", ERR_RANGE},
+        {"0x100000000000000000", ERR_RANGE},
         {"17179869184G", ERR_RANGE},
         {"18014398509481984K", ERR_RANGE},
         {"18446744073709551615K", ERR_RANGE},

@@ -117,6 +117,21 @@ static void shuffle_permutes(void **state)
     rng_shuffle(&rng, items, 1);
 }
 
+static void shuffle_is_fixed_for_all_time(void **state)
+{
+    static const uint32_t expected[] = {5, 4, 9, 1, 6, 2, 7, 0, 8, 3};
+    uint32_t items[10];
+    struct rng rng;
+
+    (void)state;
+    rng_seed(&rng, 1, 0);
+    for (uint32_t i = 0; i < ARRAY_SIZE(items); i++)
+        items[i] = i;
+    rng_shuffle(&rng, items, ARRAY_SIZE(items));
+    assert_memory_equal(items, expected, sizeof(items));
+    assert_int_equal(rng_next(&rng), 0x8551f644f6d46022ull); /* and takes no more draws than it needs */
+}
+
 static void shuffle_reaches_every_order_evenly(void **state)
 {
     unsigned count[27] = {0};
@@ -145,6 +160,7 @@ int main(void)
         cmocka_unit_test(below_is_even),
         cmocka_unit_test(below_rejects_the_surplus),
         cmocka_unit_test(shuffle_permutes),
+        cmocka_unit_test(shuffle_is_fixed_for_all_time),
         cmocka_unit_test(shuffle_reaches_every_order_evenly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

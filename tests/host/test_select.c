@@ -51,6 +51,9 @@ static void length_bounds_the_pattern(void **state)
     assert_true(glob_match("ab,cd", 2, "ab"));
     assert_false(glob_match("ab,cd", 2, "abc"));
     assert_true(glob_match("a*,cd", 2, "abc"));
+    assert_true(glob_match("ab*", 2, "ab"));
+    assert_false(glob_match("ab*", 2, "abc"));
+    assert_false(glob_match("ab?", 2, "abc"));
     assert_true(glob_match("abc", SIZE_MAX, "abc"));
     assert_true(glob_match("x", 0, ""));
 }
