@@ -14,7 +14,7 @@ HOST_OUT   := build/host
 HOST_CC    ?= gcc
 HOST_CLANG ?= clang
 
-HOST_CPPFLAGS := -Itests/host/shim -Iarch/riscv/include -I.
+HOST_CPPFLAGS := -DHARTSCALE_CHECK=1 -Itests/host/shim -Iarch/riscv/include -I.
 HOST_CFLAGS   := -std=gnu11 -O1 -g -fno-omit-frame-pointer -pthread -Wall -Wextra -Werror -Wshadow \
     -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 
@@ -26,9 +26,9 @@ HOST_FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 HOST_CORE_SOURCES := $(filter-out lib/string.c,$(wildcard lib/*.c))
 
 # The parts of smp/ and trace/ that run on the shim, one by one: the rest needs a real machine.
-HOST_SMP_SOURCES     ?=
+HOST_SMP_SOURCES     := $(wildcard smp/lock*.c) smp/barrier.c smp/hart.c trace/counter.c trace/inject.c
 HOST_SUBJECT_SOURCES := $(wildcard mm/frame/*.c tests/host/shim/*.c) $(HOST_SMP_SOURCES)
-HOST_SUBJECT_PROGRAMS := test_frame% tsan_% fuzz_frame%
+HOST_SUBJECT_PROGRAMS := test_frame% test_lock tsan_% fuzz_frame%
 
 HOST_TEST_SOURCES   := $(wildcard tests/host/test_*.c)
 HOST_TSAN_SOURCES   := $(wildcard tests/host/tsan_*.c)
@@ -60,7 +60,7 @@ $(filter $(HOST_SUBJECT_PROGRAMS:%=$(HOST_OUT)/%),$(4)): $(call host_objects,$(1
 endef
 
 $(eval $(call host_flavour,asan,$(HOST_CC),$(HOST_ASAN_FLAGS),$(HOST_TESTS),-lcmocka))
-$(eval $(call host_flavour,tsan,$(HOST_CC),$(HOST_TSAN_FLAGS),$(HOST_TSANS),))
+$(eval $(call host_flavour,tsan,$(HOST_CC),$(HOST_TSAN_FLAGS),$(HOST_TSANS),-lcmocka))
 $(eval $(call host_flavour,fuzz,$(HOST_CLANG),$(HOST_FUZZ_FLAGS),$(HOST_FUZZERS),))
 
 .PHONY: host-tests

@@ -1,0 +1,19 @@
+/* The host's stand-in for arch/atomic.h: the C11 operations that it stands for, which the sanitizers know. */
+#ifndef ARCH_ATOMIC_H
+#define ARCH_ATOMIC_H
+
+#include <stdatomic.h>
+
+#include "lib/base.h"
+
+#define store_relaxed(object, value) atomic_store_explicit(object, value, memory_order_relaxed)
+#define store_release(object, value) atomic_store_explicit(object, value, memory_order_release)
+
+#define cas_release(object, expected, desired)                                                               \
+    ({                                                                                                       \
+        __typeof__((void)0, *(object)) cas_expected_ = (expected);                                           \
+        atomic_compare_exchange_weak_explicit(                                                               \
+            object, &cas_expected_, desired, memory_order_release, memory_order_relaxed);                    \
+    })
+
+#endif

@@ -1,0 +1,424 @@
+/*
+ * The frame allocators against a model, from one thread that plays all harts in turn: everything that does not
+ * need real concurrency (tsan_frame.c has that), and the proof that these tests can fail.
+ */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/error.h"
+#include "shim/frame_model.h"
+#include "shim/host.h"
+#include "trace/counter.h"
+#include "trace/inject.h"
+
+#define DESIGN_FOR_EACH(ops)                                                                                 \
+    for (const struct frame_allocator_ops *ops = frame_allocator_at(0); ops; ops = design_after(ops))
+
+static const struct frame_allocator_ops *design_after(const struct frame_allocator_ops *ops)
+{
+    size_t i = 0;
+    while (frame_allocator_at(i) != ops)
+        i++;
+    return frame_allocator_at(i + 1);
+}
+
+/* Arenas around the sizes of a word of the bitmap, of the largest block, and of nothing in particular. */
+static const size_t arena_frames[] = {1, 2, 63, 64, 65, 127, 511, 512, 513, 1023, 1024, 1025, 5000, 16384};
+static const unsigned hart_counts[] = {1, 2, 3, 8, 64};
+
+/* Runs a test on every design, arena and number of harts. */
+static void on_all(void (*test)(struct frame_model *model))
+{
+    DESIGN_FOR_EACH(ops)
+    {
+        for (size_t i = 0; i < ARRAY_SIZE(arena_frames); i++) {
+            for (size_t k = 0; k < ARRAY_SIZE(hart_counts); k++) {
+                struct frame_model model;
+                frame_model_init(&model, ops, &lock_ticket, arena_frames[i], hart_counts[k]);
+                test(&model);
+                host_become_hart(0);
+                frame_model_free_all(&model);
+                frame_model_check(&model);
+                frame_model_destroy(&model);
+            }
+        }
+    }
+}
+
+static void test_registry(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    DESIGN_FOR_EACH(ops)
+    {
+        assert_ptr_equal(frame_allocator_find(ops->name), ops);
+        assert_string_equal(frame_allocator_name_at(count), ops->name);
+        count++;
+    }
+    assert_true(count >= 2);
+    assert_null(frame_allocator_name_at(count));
+    assert_null(frame_allocator_find("nosuch"));
+    assert_null(frame_allocator_find(""));
+}
+
+static void test_init_refuses_bad_arguments(void **state)
+{
+    (void)state;
+    DESIGN_FOR_EACH(ops)
+    {
+        struct frame_allocator fa;
+        uint8_t *metadata = aligned_alloc(CACHE_LINE_BYTES, ALIGN_UP(ops->metadata_size(64, 2), 64));
+#define INIT(metadata, base, nframes, nharts)                                                                \
+    frame_allocator_init(&fa, ops, &lock_tas, "test", metadata, base, nframes, nharts)
+        assert_int_equal(INIT(metadata, PFN(1), 64, 2), ERR_INVALID);
+        assert_int_equal(INIT(metadata, PFN(512), 64, 2), ERR_INVALID);
+        assert_int_equal(INIT(metadata + 8, PFN(0), 64, 2), ERR_INVALID);
+        assert_int_equal(INIT(metadata, PFN(0), 0, 2), ERR_RANGE);
+        assert_int_equal(INIT(metadata, PFN(0), FRAME_COUNT_MAX + 1, 2), ERR_RANGE);
+        assert_int_equal(INIT(metadata, PFN(FRAME_COUNT_MAX), 64, 2), ERR_RANGE);
+        assert_int_equal(INIT(metadata, PFN(0), 64, 0), ERR_RANGE);
+        assert_int_equal(INIT(metadata, PFN(0), 64, HART_MAX + 1), ERR_RANGE);
+        assert_int_equal(INIT(metadata, PFN(0), 64, 2), 0);
+#undef INIT
+        free(metadata);
+    }
+}
+
+/* Every frame can be had, by any hart, in blocks of every order; the model checks the last PFN_NONE. */
+static void exhaust(struct frame_model *model)
+{
+    for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
+        host_become_hart(order % model->fa.nharts);
+        while (!pfn_is_none(frame_model_alloc(model, order)))
+            ;
+        assert_int_equal(model->nblocks, model->fa.nframes >> order);
+        frame_model_check(model);
+        /* The frees land on another hart's stack, where the next order must find them. */
+        host_become_hart((order + 1) % model->fa.nharts);
+        frame_model_free_all(model);
+        frame_model_check(model);
+    }
+}
+
+static void test_exhaustion(void **state)
+{
+    (void)state;
+    on_all(exhaust);
+}
+
+/* The last frame is found wherever it is: freed by each hart in turn and asked for by the next. */
+static void pass_last_frame(struct frame_model *model)
+{
+    while (!pfn_is_none(frame_model_alloc(model, 0)))
+        ;
+    for (unsigned hart = 0; hart < model->fa.nharts; hart++) {
+        host_become_hart(hart);
+        frame_model_free(model, 0);
+        frame_model_check(model);
+        host_become_hart((hart + 1) % model->fa.nharts);
+        assert_false(pfn_is_none(frame_model_alloc(model, 0)));
+        assert_true(pfn_is_none(frame_model_alloc(model, 0)));
+    }
+}
+
+static void test_last_frame(void **state)
+{
+    (void)state;
+    on_all(pass_last_frame);
+}
+
+/* With every second frame held nothing of order 1 exists; with those free again, everything does. */
+static void fragment(struct frame_model *model)
+{
+    while (!pfn_is_none(frame_model_alloc(model, 0)))
+        ;
+    for (size_t i = model->nblocks; i-- > 0;)
+        if ((model->blocks[i].pfn.value & 1) == 0)
+            frame_model_free(model, i);
+    if (model->fa.nframes > 1)
+        assert_true(pfn_is_none(frame_model_alloc(model, 1)));
+    frame_model_check(model);
+    frame_model_free_all(model);
+    for (unsigned order = FRAME_ORDER_MAX + 1; order-- > 0;)
+        while (!pfn_is_none(frame_model_alloc(model, order)))
+            ;
+    assert_int_equal(model->nheld, model->fa.nframes);
+}
+
+static void test_fragmentation(void **state)
+{
+    (void)state;
+    on_all(fragment);
+}
+
+static void random_walk(struct frame_model *model)
+{
+    struct rng rng;
+    rng_seed(&rng, 1, model->fa.nframes * HART_MAX + model->fa.nharts);
+    for (unsigned step = 0; step < 600; step++) {
+        host_become_hart(rng_below(&rng, model->fa.nharts));
+        unsigned what = rng_below(&rng, 100);
+        if (what < 55)
+            frame_model_alloc(model, rng_below(&rng, 3) ? 0 : rng_below(&rng, FRAME_ORDER_MAX + 1));
+        else if (what < 92 && model->nblocks)
+            frame_model_free(model, rng_below(&rng, model->nblocks));
+        else if (what < 97)
+            frame_model_misuse_any(model, &rng);
+        else if (what < 99)
+            frame_model_check(model);
+        else
+            frame_drain(&model->fa);
+    }
+    frame_model_check(model);
+    frame_drain(&model->fa);
+    assert_int_equal(frame_stranded_count(&model->fa), 0);
+}
+
+static void test_random_walk(void **state)
+{
+    (void)state;
+    host_console_capture();
+    on_all(random_walk);
+    host_console_release();
+}
+
+/* Each way to free wrongly, by name. */
+static void misuse(struct frame_model *model)
+{
+    pfn_t base = model->fa.base;
+    frame_model_misuse(model, base, 0, FRAME_MISUSE_DOUBLE_FREE);
+    frame_model_misuse(model, base, FRAME_ORDER_MAX + 1, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, base, 64, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, pfn_add(base, model->fa.nframes), 0, FRAME_MISUSE_OUT_OF_RANGE);
+    frame_model_misuse(model, PFN_NONE, 0, FRAME_MISUSE_OUT_OF_RANGE);
+    if (model->fa.nframes < 2048)
+        return;
+
+    pfn_t block = frame_model_alloc(model, 3);
+    assert_false(pfn_is_none(block));
+    frame_model_misuse(model, block, 0, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, block, 2, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, pfn_add(block, 1), 0, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, pfn_add(block, 4), 2, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_misuse(model, pfn_add(block, 1), 1, FRAME_MISUSE_MISALIGNED);
+    frame_model_free_all(model);
+    frame_model_misuse(model, block, 3, FRAME_MISUSE_DOUBLE_FREE);
+
+    /* Four singles are not a block of four, and a huge block that was freed is not in use, inside either. */
+    for (unsigned i = 0; i < 256; i++)
+        frame_model_alloc(model, 0);
+    frame_model_misuse(model, PFN(ALIGN_UP(model->blocks[0].pfn.value, 4)), 2, FRAME_MISUSE_WRONG_ORDER);
+    pfn_t huge = frame_model_alloc(model, FRAME_ORDER_HUGE);
+    frame_model_misuse(model, pfn_add(huge, 100), 0, FRAME_MISUSE_WRONG_ORDER);
+    frame_model_free(model, model->nblocks - 1);
+    frame_model_misuse(model, huge, FRAME_ORDER_HUGE, FRAME_MISUSE_DOUBLE_FREE);
+    frame_model_misuse(model, pfn_add(huge, 100), 0, FRAME_MISUSE_DOUBLE_FREE);
+    frame_model_check(model);
+}
+
+static void test_misuse(void **state)
+{
+    (void)state;
+    host_console_capture();
+    on_all(misuse);
+    host_console_release();
+}
+
+static void test_misuse_is_reported(void **state)
+{
+    (void)state;
+    DESIGN_FOR_EACH(ops)
+    {
+        struct frame_model model;
+        frame_model_init(&model, ops, &lock_tas, 64, 1);
+        host_console_capture();
+        for (unsigned i = 0; i < 100; i++)
+            frame_free(&model.fa, pfn_add(model.fa.base, 5), 0);
+        const char *report = host_console_release();
+        assert_non_null(strstr(report, "0x80005000"));
+        assert_non_null(strstr(report, "double free"));
+        assert_non_null(strstr(report, ops->name));
+        unsigned lines = 0;
+        for (const char *end = report; (end = strchr(end, '\n')); end++)
+            lines++;
+        assert_in_range(lines, 1, 10);
+        assert_int_equal(model.fa.misuse_count, 100);
+        frame_model_check(&model);
+        frame_model_destroy(&model);
+    }
+}
+
+static void test_zero(void **state)
+{
+    (void)state;
+    uint8_t *memory = aligned_alloc(PAGE_BYTES, 64 * PAGE_BYTES);
+    memset(memory, 0xee, 64 * PAGE_BYTES);
+    host_map_frames(memory, MODEL_BASE);
+    DESIGN_FOR_EACH(ops)
+    {
+        struct frame_model model;
+        frame_model_init(&model, ops, &lock_tas, 64, 1);
+        uint8_t *dirty = pfn_to_direct(frame_alloc(&model.fa, 1, 0));
+        assert_int_equal(dirty[0], 0xee);
+        uint8_t *clean = pfn_to_direct(frame_alloc(&model.fa, 1, FRAME_ZERO));
+        assert_in_range(clean - memory, 0, 62 * PAGE_BYTES);
+        for (unsigned i = 0; i < 2 * PAGE_BYTES; i++)
+            assert_int_equal(clean[i], 0);
+        memset(clean, 0xee, 2 * PAGE_BYTES);
+        for (unsigned i = 0; i < 64 * PAGE_BYTES; i++)
+            assert_int_equal(memory[i], 0xee);
+        frame_model_destroy(&model);
+    }
+    free(memory);
+}
+
+/* What is cached is bounded by an eighth of the arena, however much the harts free. */
+static void hoard(struct frame_model *model)
+{
+    for (unsigned order = 0; order <= FRAME_ORDER_HUGE; order += FRAME_ORDER_HUGE) {
+        while (!pfn_is_none(frame_model_alloc(model, order)))
+            ;
+        for (unsigned hart = 0; model->nblocks; hart++) {
+            host_become_hart(hart % model->fa.nharts);
+            frame_model_free(model, model->nblocks - 1);
+        }
+    }
+    assert_true(frame_stranded_count(&model->fa) <= model->fa.nframes / 8);
+}
+
+static void test_stranded_bound(void **state)
+{
+    (void)state;
+    on_all(hoard);
+}
+
+/* Once warm, neither one frame out and back nor 64 touch the lock: that is what the stacks are for. */
+static void test_steady_state_takes_no_lock(void **state)
+{
+    (void)state;
+    struct frame_model model;
+    frame_model_init(&model, frame_allocator_find("hartcache"), &lock_mcs, 16384, 8);
+    uint64_t locked = 0;
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < 64; i++)
+            assert_false(pfn_is_none(frame_model_alloc(&model, 0)));
+        frame_model_free_all(&model);
+        if (round == 0)
+            locked = counter_sum(COUNTER_LOCK_ACQUIRE);
+    }
+    assert_int_equal(counter_sum(COUNTER_LOCK_ACQUIRE), locked);
+    frame_model_destroy(&model);
+}
+
+/* Passes every compare-and-swap and every refill: fast paths, drains, thefts, exhaustion, huge blocks. */
+static void sweep_script(struct frame_model *model)
+{
+    for (unsigned hart = 0; hart < 2; hart++) {
+        host_become_hart(hart);
+        for (unsigned i = 0; i < 150; i++)
+            frame_model_alloc(model, 0);
+        for (unsigned i = 0; i < 3; i++)
+            frame_model_alloc(model, FRAME_ORDER_HUGE);
+    }
+    host_become_hart(0);
+    while (model->nblocks > 40)
+        frame_model_free(model, model->nblocks - 1);
+    frame_model_check(model);
+    host_become_hart(1);
+    while (!pfn_is_none(frame_model_alloc(model, 0)))
+        ;
+    frame_model_free_all(model);
+    frame_model_alloc(model, FRAME_ORDER_MAX);
+    frame_model_free_all(model);
+    frame_model_check(model);
+}
+
+static void sweep(const struct frame_allocator_ops *ops, enum inject point)
+{
+    for (uint64_t n = 1;; n++) {
+        struct frame_model model;
+        frame_model_init(&model, ops, &lock_tas, 2 * 2048, 2);
+        inject_arm(point, n);
+        sweep_script(&model);
+        uint64_t passed = inject_passed(point);
+        inject_arm(point, 0);
+        host_become_hart(0);
+        frame_model_destroy(&model);
+        if (passed < n) {
+            /* A sweep that never struck would prove nothing. */
+            assert_true(n > 20 || strcmp(ops->name, "hartcache") != 0);
+            return;
+        }
+    }
+}
+
+static void test_injected_failures(void **state)
+{
+    (void)state;
+    DESIGN_FOR_EACH(ops)
+    for (enum inject point = 0; point < INJECT_COUNT; point++)
+        sweep(ops, point);
+}
+
+/* One frame out and back until validation complains; how many times it took, 0 when it never did. */
+static unsigned churn_until_caught(const struct frame_allocator_ops *ops)
+{
+    struct frame_model model;
+    frame_model_init(&model, ops, &lock_tas, 4096, 2);
+    unsigned caught = 0;
+    for (unsigned i = 1; i <= 4000 && !caught; i++) {
+        pfn_t pfn = frame_alloc(&model.fa, 0, 0);
+        if (frame_validate(&model.fa, 1))
+            caught = i;
+        frame_free(&model.fa, pfn, 0);
+        if (frame_validate(&model.fa, 0))
+            caught = i;
+    }
+    frame_model_destroy(&model);
+    return caught;
+}
+
+static void test_planted_bugs_are_caught(void **state)
+{
+    (void)state;
+    DESIGN_FOR_EACH(ops)
+    {
+        unsigned bugs = 0;
+        for (size_t i = 0; plant_name(i); i++) {
+            if (strncmp(plant_name(i), ops->name, strlen(ops->name)) != 0)
+                continue;
+            host_console_capture();
+            plant_set(i + 1);
+            unsigned caught = churn_until_caught(ops);
+            plant_set(PLANT_NONE);
+            const char *report = host_console_release();
+            assert_in_range(caught, 1000, 1001);
+            assert_non_null(strstr(report, strstr(plant_name(i), "lost") ? "lost" : "given twice"));
+            bugs++;
+        }
+        assert_int_equal(bugs, 2);
+        assert_int_equal(churn_until_caught(ops), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_init_refuses_bad_arguments),
+        cmocka_unit_test(test_exhaustion),
+        cmocka_unit_test(test_last_frame),
+        cmocka_unit_test(test_fragmentation),
+        cmocka_unit_test(test_random_walk),
+        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_misuse_is_reported),
+        cmocka_unit_test(test_zero),
+        cmocka_unit_test(test_stranded_bound),
+        cmocka_unit_test(test_steady_state_takes_no_lock),
+        cmocka_unit_test(test_injected_failures),
+        cmocka_unit_test(test_planted_bugs_are_caught),
+    };
+    return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
+}
