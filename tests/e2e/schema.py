@@ -3,6 +3,8 @@
 LATENCY = ("p50", "p90", "p99", "p999", "max")
 COUNTERS = ("refill", "drain", "lock_acquire", "lock_contend", "line_transfer", "ipi", "sfence")
 MEMORY = ("metadata_bytes", "stranded_frames", "fragmentation")
+# What may be null: what the clock or the allocator gives no way to know.
+UNKNOWN = {"line_transfer", "fragmentation"}
 AXES = ("frame", "lock")
 # name: (types, whether null may stand for "not known here")
 MEASURED = {
@@ -50,6 +52,10 @@ def _close(a, b, what, relative=0.01):
     _require(abs(a - b) <= relative * max(abs(a), abs(b), 1e-3), f"{what}: {a} and {b} disagree")
 
 
+def _known(group):
+    return {name: value for name, value in group.items() if value is not None or name not in UNKNOWN}
+
+
 def _percentiles(group, what):
     _numbers(group, LATENCY, (int, float), what)
     order = [group[name] for name in LATENCY]
@@ -75,8 +81,9 @@ def check_result(result):
     for name in ("latency", "latency_free"):
         if name == "latency" or result.get(name) is not None:
             _percentiles(result[name], name)
-    _numbers(result["counters"], COUNTERS, (int,), "counters")
-    _numbers({name: value or 0 for name, value in result["memory"].items()}, MEMORY, (int, float), "memory")
+    _numbers(_known(result["counters"]), set(COUNTERS) - UNKNOWN, (int,), "counters")
+    _numbers(_known(result["memory"]), set(MEMORY) - UNKNOWN, (int, float), "memory")
+    _require(set(COUNTERS) <= set(result["counters"]) and set(MEMORY) <= set(result["memory"]), "a member is missing")
     _numbers(result["spread"], ("min", "max"), (int, float), "spread")
     _require(result["ops"] > 0 and result["ops_per_sec"] > 0, "nothing was done")
     _require(result["spread"]["min"] <= result["ops_per_sec"] * 1.001, "the worst trial is better than the median")

@@ -14,8 +14,11 @@ RESULTS = os.path.join(ROOT, "results")
 LATEST = os.path.join(RESULTS, "latest")
 
 # The order in which DESIGN shows a result; what else the guest says comes behind.
-FIELDS = ("bench", "variant", "harts", "clock", "profile", "ops", "cycles", "ops_per_sec", "cycles_per_op",
-          "insns_per_op", "speedup", "efficiency", "latency", "fairness", "counters", "memory", "status", "reason")
+FIELDS = ("bench", "variant", "harts", "clock", "profile", "parameters", "ops", "cycles", "ops_per_sec", "cycles_per_op",
+          "insns_per_op", "speedup", "efficiency", "latency", "latency_free", "fairness", "counters", "memory", "trials",
+          "spread", "status", "reason")
+# Counters that the guest cannot read by itself.
+OUTSIDE_COUNTERS = {"line_transfer": None}
 
 
 def variant_key(result):
@@ -36,8 +39,9 @@ def enrich(results, clock):
         full = dict(result, clock=clock, profile=None)
         if result["status"] == "ok":
             one = base.get(variant_key(result))
-            full["speedup"] = round(result["ops_per_sec"] / one, 4) if one else None
-            full["efficiency"] = round(result["ops_per_sec"] / one / result["harts"], 4) if one else None
+            full["speedup"] = round(result["ops_per_sec"] / one, 6) if one else None
+            full["efficiency"] = round(result["ops_per_sec"] / one / result["harts"], 6) if one else None
+            full["counters"] = {**OUTSIDE_COUNTERS, **result.get("counters", {})}
         ordered = {name: full[name] for name in FIELDS if name in full}
         ordered.update(full)
         enriched.append(ordered)

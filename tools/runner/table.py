@@ -15,7 +15,7 @@ def _cell(result, symbols):
     spread = spread_percent(result)
     top = si(result["ops_per_sec"])
     if spread is not None:
-        top += f" {symbols.plus_minus}{spread:.0f}%"
+        top += f" {symbols.plus_minus}{spread:.0f}%" if spread < 1000 else f" {symbols.plus_minus}>999%"
     if result.get("speedup") is None:
         return top, ""
     return top, f"{result['speedup']:.2f}{symbols.times} {100 * result['efficiency']:3.0f}%"
