@@ -134,9 +134,12 @@ class Bench:
 
     def _finish_run(self, status, reason):
         session = self.session
+        # The kernel knows best what it was built from; the working tree may have moved on since.
+        commit = session.config.get("commit")
+        if commit:
+            self.run.update(commit=commit.removesuffix("-dirty"), dirty=commit.endswith("-dirty"))
         self.run.update(
             status=status, reason=reason, duration_s=round(time.monotonic() - self.started, 1),
-            commit=session.config.get("commit", self.run["commit"]),
             compiler=session.config.get("compiler"), opensbi=session.opensbi, planned=session.planned or None,
             measured=sum(r["status"] == "ok" for r in self.results),
             failed=sum(r["status"] != "ok" for r in self.results), guest=session.config)

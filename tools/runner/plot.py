@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 # gnuplot's point types in pairs, filled and open: circle, square, triangle, diamond, inverted triangle, pentagon.
 POINTS = ((7, 6), (5, 4), (9, 8), (13, 12), (11, 10), (15, 14))
 DASHES = ("1", "2", "4", "5")
+# The ratio between the places of the first and the last curve at the same number of harts.
+DODGE = 1.12
 # What the first of a benchmark's two latencies is the latency of, by the family of the benchmark.
 TAKING = {"frame": "allocation", "lock": "acquisition"}
 PERCENTILES = (("p50", "50"), ("p90", "90"), ("p99", "99"), ("p999", "99.9"))
@@ -79,6 +81,8 @@ def _log_range(values):
 
 
 def _tic_label(value):
+    if value < 1:
+        return f"{value:g}"
     text = si(value)
     digits = text.rstrip("TGMkm")
     return f"{float(digits):g}" + text[len(digits):]
@@ -120,12 +124,12 @@ class Figure:
         self.plots.append(f"index {len(self.blocks) - 1} {how}")
 
     def script(self):
-        # Notes are set as a label under the axis: small print that travels with the picture.
-        note = "\\n".join(self.notes)
+        # Small print under the axis, so that it travels with the picture.
+        note, lines_of_note = "\\n".join(self.notes), len(self.notes)
         lines = ["# Made by tools/run plot; draw it again by: gnuplot " + self.name + ".gp"]
         lines += self.settings
-        lines.append(f'set label 99 "{note}" at graph 0, screen 0.055 left font ",9" tc rgb "#606060" noenhanced')
-        lines.append("set bmargin 6.5")
+        lines.append(f'set label 99 "{note}" at graph 0, screen {0.005 + 0.025 * lines_of_note:.3f} left font ",9" tc rgb "#606060" noenhanced')
+        lines.append(f"set bmargin {4.3 + 1.1 * lines_of_note:.1f}")
         body = ", \\\n     ".join(f"'{self.name}.dat' {clause}" for clause in self.plots)
         for terminal, ending in (("svg size 880,520 dynamic background 'white' font 'Helvetica,13'", "svg"),
                                  ("pngcairo size 1760,1040 background 'white' font 'Sans,13' fontscale 1.7 linewidth 1.7"
@@ -142,8 +146,11 @@ def _measured_harts(curves):
     return sorted({n for curve in curves for n in curve.points})
 
 
-def _with_errors(figure, curve, rows):
-    """A line with points, and bars from the worst to the best trial where those are known."""
+def _with_errors(figure, curves, curve, rows):
+    """A line with points, and bars from the worst to the best trial where those are known. The curves stand a
+    little apart, or their bars would hide each other."""
+    apart = DODGE ** (curves.index(curve) / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
+    rows = [(harts * apart, *values) for harts, *values in rows]
     if any(row[2] != row[3] for row in rows):
         colour = curve.style.split(" pt ")[0]
         figure.add(rows, f"using 1:2:3:4 with yerrorbars {colour} lw 1 ps 0 notitle")
@@ -169,7 +176,7 @@ def _throughput(run, bench, curves):
         for n, point in sorted(curve.points.items()):
             spread = point.get("spread") or {"min": point["ops_per_sec"], "max": point["ops_per_sec"]}
             rows.append((n, point["ops_per_sec"], spread["min"] or point["ops_per_sec"], spread["max"]))
-        _with_errors(figure, curve, rows)
+        _with_errors(figure, curves, curve, rows)
     return figure
 
 
@@ -195,7 +202,7 @@ def _cycles(run, bench, curves):
     figure.harts_axis(_measured_harts(curves))
     figure.log_y([value for rows in rows_of.values() for row in rows for value in row[1:]])
     for curve, rows in rows_of.items():
-        _with_errors(figure, curve, rows)
+        _with_errors(figure, curves, curve, rows)
     return figure
 
 
@@ -212,14 +219,17 @@ def _percentiles(run, bench, curves, field, what):
     harts = _measured_harts(curves)[-1]
     figure = Figure(run, f"{bench}.{field}", f"{bench}: {what} latency at {harts} hart{'s' if harts > 1 else ''}",
                     f"{what} latency, {run['guest'].get('clock_unit', 'unit unknown')}")
-    rows_of = {}
+    rows_of, zero_note = {}, []
     for curve in curves:
         latency = curve.points.get(harts, {}).get(field) or {}
-        rows = [(i, latency[name]) for i, (name, _) in enumerate(PERCENTILES) if latency.get(name)]
+        rows = [(i, max(1, latency[name])) for i, (name, _) in enumerate(PERCENTILES) if name in latency]
         if rows:
             rows_of[curve] = rows
+        if 0 in (latency.get(name) for name, _ in PERCENTILES):
+            zero_note = ["A latency of 0, once the cost of reading the clock is taken off, is drawn as 1."]
     if not rows_of:
         return None
+    figure.notes += zero_note
     tics = ", ".join(f"'{label}' {i}" for i, (_, label) in enumerate(PERCENTILES))
     figure.settings += ["set xlabel 'percentile'", f"set xtics ({tics})", f"set xrange [-0.25:{len(PERCENTILES) - 0.75}]"]
     figure.log_y([value for rows in rows_of.values() for _, value in rows])
