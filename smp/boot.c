@@ -111,8 +111,8 @@ int smp_start_others(uint8_t *stacks)
         if (!error)
             error = await_online(hart);
         if (error) {
-            console_format(
-                "error: hart %u (id %lu) did not come up: %s\n", i, hart->arch.id.value, error_text(error));
+            console_format("error: hart %u (id %lu) did not come up: %s; the firmware calls its state %ld\n",
+                i, hart->arch.id.value, error_text(error), sbi_hart_status(hart->arch.id).value);
             return error;
         }
     }
