@@ -77,7 +77,7 @@ class BenchTest(support.TestCase):
         self.refuse("ARGS=colour=red", "colour", "bench", "harts")
 
     def test_bad_value(self):
-        self.refuse("ARGS=trials=many", "trials=many")
+        self.refuse("ARGS=gap=wide", "gap=wide")
 
     def test_small_memory(self):
         """32 MiB: it works, or it says that this is too little."""

@@ -17,7 +17,7 @@ REQUIRED = {
     "begin": {"bench": str, "variant": dict, "harts": int},
     "result": {"bench": str, "variant": dict, "harts": int, "status": str},
     "end": {"failed": int},
-    "stress": {"failures": int},
+    "stress": {"seconds": (int, float), "seed": int, "harts": int, "operations": int, "checks": int, "failures": int},
 }
 LINE = re.compile(r"@(" + "|".join(REQUIRED) + r")\b\s*(.*)")
 
