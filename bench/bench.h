@@ -46,9 +46,8 @@ struct bench_hart {
     uint64_t ops; /* the workload counts what it did here */
     uint64_t failed; /* allocations that found nothing */
     uint64_t round; /* of a collective workload */
-    uint64_t started; /* clock at the start of the measured span */
     uint64_t paused; /* cycles of the span that do not count */
-    uint64_t cycles; /* of the span, pauses taken out */
+    uint64_t cycles; /* from the common start to this hart's end, pauses taken out */
     struct rng rng;
     struct histogram *latency[BENCH_LATENCIES];
     uint64_t counters[COUNTER_COUNT]; /* events of the span */
@@ -89,7 +88,8 @@ struct bench_run {
     unsigned nharts;
     uint64_t seed;
     uint64_t span; /* cycles a trial lasts */
-    uint64_t deadline; /* clock at which the trial ends */
+    uint64_t start; /* clock at which the trial began, for all harts */
+    uint64_t deadline; /* clock at which it ends */
     uint64_t total_ops; /* of all harts in all trials so far */
     void *state; /* the workload's */
     struct frame_allocator arena;
@@ -122,14 +122,6 @@ static inline uint64_t bench_pause(void)
 static inline void bench_resume(struct bench_hart *hart, uint64_t paused_at)
 {
     hart->paused += clock_now() - paused_at;
-}
-
-/** bench_barrier - wait for the other harts of a collective workload; not measured. */
-static inline void bench_barrier(struct bench_hart *hart)
-{
-    uint64_t at = bench_pause();
-    barrier_wait(&hart->run->barrier);
-    bench_resume(hart, at);
 }
 
 /*

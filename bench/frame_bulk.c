@@ -93,11 +93,11 @@ static ALWAYS_INLINE void loop(struct bench_hart *hart, uint64_t rounds, const b
 BENCH_LOOP(run, loop)
 
 /* Copies this hart's part of the shuffled set to where it reads it in sequence, outside the measured span: the
- * look-up is the benchmark's doing, not the allocator's. */
+ * look-up is the benchmark's doing, not the allocator's. Waiting for the slowest to have allocated is measured. */
 static void gather(struct bench_hart *hart, const struct bulk *bulk)
 {
-    uint64_t at = bench_pause();
     barrier_wait(&hart->run->barrier); /* all have allocated */
+    uint64_t at = bench_pause();
     size_t first = hart->index * bulk->share;
     for (size_t i = first; i < first + bulk->share; i++)
         bulk->mine[i] = bulk->held[bulk->order[i]];

@@ -1,7 +1,8 @@
 /*
  * One data point: the allocator under test is made anew, the harts warm it up, then run the trials and one pass
- * with latencies. In a trial all harts start together behind a barrier and stop at a deadline; each has its own
- * span, so that a hart that the host did not run for a while does not stretch the others'.
+ * with latencies. In a trial all harts start together behind a barrier and stop at a deadline. A hart's span
+ * begins at the common start, even if the host runs it only later: spans that did not overlap would add up to
+ * more than the machine can do. It ends when the hart stops, so one that is late does not stretch the others'.
  */
 #include "bench/harness.h"
 #include "lib/error.h"
@@ -69,7 +70,7 @@ static bool over_together(struct bench_hart *hart)
     /* Relaxed both: the barrier between them orders the store before every load of the same round. */
     if (hart->index == 0 && bench_over(hart))
         atomic_store_explicit(&run->last_round, hart->round, memory_order_relaxed);
-    bench_barrier(hart);
+    barrier_wait(&run->barrier); /* measured: who waits for the slowest has lost that time */
     return atomic_load_explicit(&run->last_round, memory_order_relaxed) == hart->round;
 }
 
@@ -78,16 +79,17 @@ static void begin(struct bench_hart *hart)
     struct bench_run *run = hart->run;
     hart->ops = hart->failed = hart->round = hart->paused = 0;
     barrier_wait(&run->barrier);
-    if (hart->index == 0)
-        run->deadline = clock_now() + run->span;
+    if (hart->index == 0) {
+        run->start = clock_now();
+        run->deadline = run->start + run->span;
+    }
     barrier_wait(&run->barrier);
     memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
-    hart->started = clock_now();
 }
 
 static void end(struct bench_hart *hart)
 {
-    hart->cycles = clock_now() - hart->started - hart->paused;
+    hart->cycles = clock_now() - hart->run->start - hart->paused;
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         hart->counters[i] = arch_hart_self()->counters[i] - hart->counters[i];
 }
