@@ -66,7 +66,6 @@ struct stress_hart {
     struct rng rng;
     block_t *held;
     size_t count;
-    size_t frames_held;
     size_t to_free; /* steps that free before it allocates again */
     uint64_t operations, checks;
 } CACHE_ALIGNED;
@@ -78,7 +77,7 @@ static struct {
     uint64_t seed;
     uint64_t seconds;
     enum plant planted; /* in check builds */
-    uint64_t slice_end; /* of `time` */
+    uint64_t end, slice_end; /* of `time` */
     _Atomic uint64_t asked_for; /* frames held or being asked for; SLICE_BRIM keeps it within the arena */
     _Atomic uint32_t failures;
     _Atomic block_t exchange[EXCHANGE_PLACES];
@@ -230,16 +229,20 @@ static void run_slice(void *unused)
     }
 }
 
+/* One hart frees what all hold, each slice another: nobody to wait for, and its cache must overflow. */
 static void empty_hands(void *unused)
 {
-    struct stress_hart *hart = &stress.harts[hart_index()];
+    struct stress_hart *self = &stress.harts[hart_index()];
     (void)unused;
-    while (hart->count > 0)
-        drop(hart, hart->held[--hart->count]);
-    for (size_t i = hart_index(); i < EXCHANGE_PLACES; i += hart_count()) {
+    for (unsigned i = 0; i < hart_count(); i++) {
+        struct stress_hart *hart = &stress.harts[i];
+        while (hart->count > 0)
+            drop(self, hart->held[--hart->count]);
+    }
+    for (size_t i = 0; i < EXCHANGE_PLACES; i++) {
         block_t block = atomic_exchange_explicit(&stress.exchange[i], 0, memory_order_acquire);
         if (block)
-            drop(hart, block);
+            drop(self, block);
     }
 }
 
@@ -274,6 +277,11 @@ static bool failed(void)
     return atomic_load_explicit(&stress.failures, memory_order_relaxed) != 0;
 }
 
+static bool over(void)
+{
+    return failed() || time_now() >= stress.end;
+}
+
 static void stress_variant(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
 {
     const struct memory_plan *memory = memory_plan();
@@ -283,14 +291,14 @@ static void stress_variant(const struct frame_allocator_ops *frame, const struct
         &stress.arena, frame, lock, "stress", memory->metadata, memory->arena_base, nframes, hart_count());
     if (error)
         panic("stress: %s: %s", frame->name, error_text(error));
-    for (stress.kind = 0; stress.kind < SLICE_KINDS && !failed(); stress.kind++) {
+    for (stress.kind = 0; stress.kind < SLICE_KINDS && !over(); stress.kind++) {
         stress.slice++;
         stress.slice_end = time_now() + time_hz() / SLICE_HZ;
         smp_call(all, run_slice, NULL);
         inspect();
         if (failed())
             return;
-        smp_call(all, empty_hands, NULL);
+        smp_call(hart_mask_one(stress.slice % hart_count()), empty_hands, NULL);
         inspect();
     }
 }
@@ -329,13 +337,13 @@ static void report(uint64_t began)
     console_unlock();
 }
 
-static void stress_every_variant(uint64_t end)
+/* All designs over one kind of lock, then the next: the first seconds see every design. */
+static void stress_every_variant(void)
 {
-    for (size_t i = 0; frame_allocator_at(i); i++) {
-        for (size_t k = 0; lock_kind_at(k); k++) {
-            if (time_now() >= end || failed())
-                return;
-            if (selection_has_frame(frame_allocator_at(i)) && selection_has_lock(lock_kind_at(k), BENCH_LOCK))
+    for (size_t k = 0; lock_kind_at(k); k++) {
+        for (size_t i = 0; frame_allocator_at(i); i++) {
+            if (!over() && selection_has_frame(frame_allocator_at(i)) &&
+                selection_has_lock(lock_kind_at(k), BENCH_LOCK))
                 stress_variant(frame_allocator_at(i), lock_kind_at(k));
         }
     }
@@ -343,15 +351,16 @@ static void stress_every_variant(uint64_t end)
 
 static int run_stress(void)
 {
-    uint64_t began = time_now(), end = began + stress.seconds * time_hz();
+    uint64_t began = time_now();
+    stress.end = began + stress.seconds * time_hz();
     stress.seed = bench_selection()->seed;
     if (make_hands()) {
         console_format("error: no memory for what %u harts hold\n", hart_count());
         return ERR_NO_MEMORY;
     }
     plant_set(stress.planted);
-    while (time_now() < end && !failed())
-        stress_every_variant(end);
+    while (!over())
+        stress_every_variant();
     report(began);
     return failed() ? ERR_CORRUPT : 0;
 }
