@@ -23,6 +23,7 @@ $(error unknown variable: $(UNKNOWN) (valid: $(VALID_VARIABLES)))
 endif
 export $(RUN_VARIABLES)
 export STRESS_SECONDS := $(SECONDS)
+export HARTSCALE_GIVEN := $(GIVEN)
 
 JOBS   ?= $(shell getconf _NPROCESSORS_ONLN)
 # A -j given by the user arrives as a job server, which the second make shares.

@@ -4,7 +4,7 @@ import sys
 import time
 
 from .results import variant_label
-from .units import duration, si, spread_percent
+from .units import duration, si, spread_text
 
 
 class Progress:
@@ -34,9 +34,7 @@ class Progress:
             text += f"  {si(result['ops_per_sec'])}ops/s"
             if result.get("speedup") is not None:
                 text += f"  {result['speedup']:.2f}{self.symbols.times}"
-            spread = spread_percent(result)
-            if spread is not None:
-                text += f" {self.symbols.plus_minus}{spread:.0f}%"
+            text += spread_text(result, self.symbols)
         else:
             text += f"  failed: {result.get('reason', 'no reason given')}"
         if self.done < self.planned:

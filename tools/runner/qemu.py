@@ -53,7 +53,7 @@ class Qemu:
                                   stderr=subprocess.STDOUT, text=True, errors="replace", timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failure(f"{self.path} does not run: {error}") from error
-        match = re.search(r"version (\d+(?:\.\d+)*)", done.stdout)
+        match = re.search(r"QEMU emulator version (\d+(?:\.\d+)*)", done.stdout)
         if not match:
             raise Failure(f"{self.path} does not say its version but: {done.stdout.strip()[:200]}")
         return match[1]

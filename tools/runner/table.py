@@ -1,6 +1,6 @@
 """The table at the end of a run: one block a benchmark, variants down, harts across, within 100 columns."""
 from .results import variant_key
-from .units import si, spread_percent
+from .units import si, spread_text
 
 WIDTH = 100
 CELL = 13
@@ -12,10 +12,7 @@ def _cell(result, symbols):
         return symbols.none, ""
     if result["status"] != "ok":
         return "failed", ""
-    spread = spread_percent(result)
-    top = si(result["ops_per_sec"])
-    if spread is not None:
-        top += f" {symbols.plus_minus}{spread:.0f}%" if spread < 1000 else f" {symbols.plus_minus}>999%"
+    top = si(result["ops_per_sec"]) + spread_text(result, symbols)
     if result.get("speedup") is None:
         return top, ""
     return top, f"{result['speedup']:.2f}{symbols.times} {100 * result['efficiency']:3.0f}%"

@@ -118,12 +118,13 @@ class Suites:
 
     def all(self):
         listed = []
+        # The fuzzers first: they take longest.
+        for program, runs, corpus in self._fuzzers():
+            listed.append((f"host {program}", True, lambda name, p=program, r=runs, c=corpus: self._fuzz(name, p, r, c)))
         for kind in ("test", "tsan"):
             for source in sorted(glob.glob(os.path.join(ROOT, "tests", "host", f"{kind}_*.c"))):
                 program = os.path.splitext(os.path.basename(source))[0]
                 listed.append((f"host {program}", True, lambda name, p=program: self._program(name, p)))
-        for program, runs, corpus in self._fuzzers():
-            listed.append((f"host {program}", True, lambda name, p=program, r=runs, c=corpus: self._fuzz(name, p, r, c)))
         for harts in self.settings.harts(GUEST_HARTS):
             listed.append((f"guest {harts} hart{'s' if harts > 1 else ''}", False,
                            lambda name, n=harts: self._guest(name, n)))

@@ -15,12 +15,13 @@ def si(value):
     return "0"
 
 
-def spread_percent(result):
-    """Half the distance between the best and the worst trial, in per cent of the median; None if unknown."""
+def spread_text(result, symbols):
+    """Half the distance between the best and the worst trial, in per cent of the median: ` ±3%`. Empty if unknown."""
     spread, middle = result.get("spread"), result.get("ops_per_sec")
     if not spread or not middle:
-        return None
-    return 50.0 * (spread["max"] - spread["min"]) / middle
+        return ""
+    percent = 50.0 * (spread["max"] - spread["min"]) / middle
+    return f" {symbols.plus_minus}{percent:.0f}%" if percent < 999.5 else f" {symbols.plus_minus}>999%"
 
 
 def duration(seconds):
