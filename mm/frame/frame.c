@@ -1,6 +1,6 @@
 /*
  * What all frame allocators have in common: the registry, the checks of an instance, and the report of a
- * wrong free. The designs are in files of their own; a new one is one file and one line here.
+ * wrong free. The designs are in files of their own; a new one is one file and one line in the registry.
  */
 #include "mm/frame/frame.h"
 #include "arch/console.h"
@@ -12,12 +12,18 @@
  * of them would print for an hour. */
 #define REPORTS_MAX 8
 
-extern const struct frame_allocator_ops frame_bitmap;
-extern const struct frame_allocator_ops frame_hartcache;
+/* The registry: one line a design. */
+#define DESIGN_LIST(X)                                                                                       \
+    X(frame_bitmap)                                                                                          \
+    X(frame_hartcache)
+
+#define DESIGN_DECLARE(ops) extern const struct frame_allocator_ops ops;
+DESIGN_LIST(DESIGN_DECLARE)
 
 static const struct frame_allocator_ops *const designs[] = {
-    &frame_bitmap,
-    &frame_hartcache,
+#define DESIGN_ADDRESS(ops) &ops,
+    DESIGN_LIST(DESIGN_ADDRESS)
+#undef DESIGN_ADDRESS
 };
 
 const struct frame_allocator_ops *frame_allocator_at(size_t i)

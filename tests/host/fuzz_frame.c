@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     host_console_capture();
-    for (size_t i = 0; frame_allocator_at(i); i++)
-        run(frame_allocator_at(i), data, size);
+    DESIGN_FOR_EACH (ops)
+        run(ops, data, size);
     return 0;
 }

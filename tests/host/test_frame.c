@@ -1,6 +1,6 @@
 /*
  * The frame allocators against a model, from one thread that plays all harts in turn: everything that does not
- * need real concurrency (tsan_frame.c has that), and the proof that these tests can fail.
+ * need real concurrency (tsan_frame.c has that) or faults on purpose (test_frame_faults.c).
  */
 #include "unit.h"
 
@@ -11,18 +11,6 @@
 #include "shim/frame_model.h"
 #include "shim/host.h"
 #include "trace/counter.h"
-#include "trace/inject.h"
-
-#define DESIGN_FOR_EACH(ops)                                                                                 \
-    for (const struct frame_allocator_ops *ops = frame_allocator_at(0); ops; ops = design_after(ops))
-
-static const struct frame_allocator_ops *design_after(const struct frame_allocator_ops *ops)
-{
-    size_t i = 0;
-    while (frame_allocator_at(i) != ops)
-        i++;
-    return frame_allocator_at(i + 1);
-}
 
 /* Arenas around the sizes of a word of the bitmap, of the largest block, and of nothing in particular. */
 static const size_t arena_frames[] = {1, 2, 63, 64, 65, 127, 511, 512, 513, 1023, 1024, 1025, 5000, 16384};
@@ -31,8 +19,7 @@ static const unsigned hart_counts[] = {1, 2, 3, 8, 64};
 /* Runs a test on every design, arena and number of harts. */
 static void on_all(void (*test)(struct frame_model *model))
 {
-    DESIGN_FOR_EACH(ops)
-    {
+    DESIGN_FOR_EACH (ops) {
         for (size_t i = 0; i < ARRAY_SIZE(arena_frames); i++) {
             for (size_t k = 0; k < ARRAY_SIZE(hart_counts); k++) {
                 struct frame_model model;
@@ -51,8 +38,7 @@ static void test_registry(void **state)
 {
     (void)state;
     size_t count = 0;
-    DESIGN_FOR_EACH(ops)
-    {
+    DESIGN_FOR_EACH (ops) {
         assert_ptr_equal(frame_allocator_find(ops->name), ops);
         assert_string_equal(frame_allocator_name_at(count), ops->name);
         count++;
@@ -66,8 +52,7 @@ static void test_registry(void **state)
 static void test_init_refuses_bad_arguments(void **state)
 {
     (void)state;
-    DESIGN_FOR_EACH(ops)
-    {
+    DESIGN_FOR_EACH (ops) {
         struct frame_allocator fa;
         uint8_t *metadata = aligned_alloc(CACHE_LINE_BYTES, ALIGN_UP(ops->metadata_size(64, 2), 64));
 #define INIT(metadata, base, nframes, nharts)                                                                \
@@ -229,8 +214,7 @@ static void test_misuse(void **state)
 static void test_misuse_is_reported(void **state)
 {
     (void)state;
-    DESIGN_FOR_EACH(ops)
-    {
+    DESIGN_FOR_EACH (ops) {
         struct frame_model model;
         frame_model_init(&model, ops, &lock_tas, 64, 1);
         host_console_capture();
@@ -256,8 +240,7 @@ static void test_zero(void **state)
     uint8_t *memory = aligned_alloc(PAGE_BYTES, 64 * PAGE_BYTES);
     memset(memory, 0xee, 64 * PAGE_BYTES);
     host_map_frames(memory, MODEL_BASE);
-    DESIGN_FOR_EACH(ops)
-    {
+    DESIGN_FOR_EACH (ops) {
         struct frame_model model;
         frame_model_init(&model, ops, &lock_tas, 64, 1);
         uint8_t *dirty = pfn_to_direct(frame_alloc(&model.fa, 1, 0));
@@ -312,97 +295,6 @@ static void test_steady_state_takes_no_lock(void **state)
     frame_model_destroy(&model);
 }
 
-/* Passes every compare-and-swap and every refill: fast paths, drains, thefts, exhaustion, huge blocks. */
-static void sweep_script(struct frame_model *model)
-{
-    for (unsigned hart = 0; hart < 2; hart++) {
-        host_become_hart(hart);
-        for (unsigned i = 0; i < 150; i++)
-            frame_model_alloc(model, 0);
-        for (unsigned i = 0; i < 3; i++)
-            frame_model_alloc(model, FRAME_ORDER_HUGE);
-    }
-    host_become_hart(0);
-    while (model->nblocks > 40)
-        frame_model_free(model, model->nblocks - 1);
-    frame_model_check(model);
-    host_become_hart(1);
-    while (!pfn_is_none(frame_model_alloc(model, 0)))
-        ;
-    frame_model_free_all(model);
-    frame_model_alloc(model, FRAME_ORDER_MAX);
-    frame_model_free_all(model);
-    frame_model_check(model);
-}
-
-static void sweep(const struct frame_allocator_ops *ops, enum inject point)
-{
-    for (uint64_t n = 1;; n++) {
-        struct frame_model model;
-        frame_model_init(&model, ops, &lock_tas, 2 * 2048, 2);
-        inject_arm(point, n);
-        sweep_script(&model);
-        uint64_t passed = inject_passed(point);
-        inject_arm(point, 0);
-        host_become_hart(0);
-        frame_model_destroy(&model);
-        if (passed < n) {
-            /* A sweep that never struck would prove nothing. */
-            assert_true(n > 20 || strcmp(ops->name, "hartcache") != 0);
-            return;
-        }
-    }
-}
-
-static void test_injected_failures(void **state)
-{
-    (void)state;
-    DESIGN_FOR_EACH(ops)
-    for (enum inject point = 0; point < INJECT_COUNT; point++)
-        sweep(ops, point);
-}
-
-/* One frame out and back until validation complains; how many times it took, 0 when it never did. */
-static unsigned churn_until_caught(const struct frame_allocator_ops *ops)
-{
-    struct frame_model model;
-    frame_model_init(&model, ops, &lock_tas, 4096, 2);
-    unsigned caught = 0;
-    for (unsigned i = 1; i <= 4000 && !caught; i++) {
-        pfn_t pfn = frame_alloc(&model.fa, 0, 0);
-        if (frame_validate(&model.fa, 1))
-            caught = i;
-        frame_free(&model.fa, pfn, 0);
-        if (frame_validate(&model.fa, 0))
-            caught = i;
-    }
-    frame_model_destroy(&model);
-    return caught;
-}
-
-static void test_planted_bugs_are_caught(void **state)
-{
-    (void)state;
-    DESIGN_FOR_EACH(ops)
-    {
-        unsigned bugs = 0;
-        for (size_t i = 0; plant_name(i); i++) {
-            if (strncmp(plant_name(i), ops->name, strlen(ops->name)) != 0)
-                continue;
-            host_console_capture();
-            plant_set(i + 1);
-            unsigned caught = churn_until_caught(ops);
-            plant_set(PLANT_NONE);
-            const char *report = host_console_release();
-            assert_in_range(caught, 1000, 1001);
-            assert_non_null(strstr(report, strstr(plant_name(i), "lost") ? "lost" : "given twice"));
-            bugs++;
-        }
-        assert_int_equal(bugs, 2);
-        assert_int_equal(churn_until_caught(ops), 0);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,8 +309,6 @@ int main(void)
         cmocka_unit_test(test_zero),
         cmocka_unit_test(test_stranded_bound),
         cmocka_unit_test(test_steady_state_takes_no_lock),
-        cmocka_unit_test(test_injected_failures),
-        cmocka_unit_test(test_planted_bugs_are_caught),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }

@@ -5,6 +5,14 @@
 #include "frame_model.h"
 #include "lib/string.h"
 
+const struct frame_allocator_ops *frame_model_design_after(const struct frame_allocator_ops *ops)
+{
+    size_t i = 0;
+    while (frame_allocator_at(i) != ops)
+        i++;
+    return frame_allocator_at(i + 1);
+}
+
 static void *allocate(size_t bytes)
 {
     void *memory;

@@ -12,6 +12,13 @@
 /* RAM's place on QEMU's virt machine. */
 #define MODEL_BASE PFN(0x80000)
 
+#define DESIGN_FOR_EACH(ops)                                                                                 \
+    for (const struct frame_allocator_ops *ops = frame_allocator_at(0); ops;                                 \
+         ops = frame_model_design_after(ops))
+
+/** frame_model_design_after - the next design of the registry; NULL behind the last. */
+const struct frame_allocator_ops *frame_model_design_after(const struct frame_allocator_ops *ops);
+
 struct model_block {
     pfn_t pfn;
     unsigned order;
