@@ -53,7 +53,7 @@ def table(run, results, symbols):
     if any(r["status"] == "ok" for r in results):
         trials = next((r["trials"] for r in results if "trials" in r), None)
         median = f"median of {trials} trials {symbols.plus_minus} half their range" if trials else "one trial"
-        lines.append(f"Operations per second ({median}); below, speedup over one hart and efficiency.")
+        lines.append(f"Operations per second, {median}; below it speedup and efficiency.")
     lines += [f"Failed: {describe(r, symbols)}: {r.get('reason', 'no reason given')}"
               for r in results if r["status"] != "ok"]
     if run["status"] not in ("complete", "failed"):
