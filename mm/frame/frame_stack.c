@@ -36,7 +36,7 @@ void frame_stack_fill(struct frame_stack *stack, const pfn_t *frames, unsigned n
     uint64_t word = atomic_load_explicit(&stack->word, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++) {
         word -= STACK_SLOT_BYTES;
-        store_relaxed(stack_slot(stack, stack_room_bytes(word)), (stack_slot_t)frames[i].value);
+        store_relaxed(stack_slot(stack, stack_room_bytes(word)), frames[i].value);
     }
     /* Release, pairs with the acquire in frame_stack_take(). fence rw,w; sd. */
     store_release(&stack->word, word);

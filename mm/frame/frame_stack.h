@@ -142,7 +142,7 @@ static ALWAYS_INLINE enum stack_push frame_stack_push(struct frame_stack *stack,
     if (unlikely(room_bytes == 0))
         return STACK_FULL;
     /* Relaxed: a thief that reads this slot too early has read an older word, and its swap fails. sw. */
-    store_relaxed(stack_slot(stack, room_bytes - STACK_SLOT_BYTES), (stack_slot_t)frame.value);
+    store_relaxed(stack_slot(stack, room_bytes - STACK_SLOT_BYTES), frame.value);
     /* Release, pairs with the acquire in frame_stack_take(): the thief sees the slot, and the frame as whoever
      * freed it left it. lr.d; bne; sc.d.rl; bnez. */
     if (unlikely(inject_due(INJECT_CAS) || !cas_release(&stack->word, word, word - STACK_SLOT_BYTES)))

@@ -19,8 +19,21 @@
 /* The type of an atomic object's value: the comma drops the qualifier. */
 #define ATOMIC_VALUE_TYPE(object) __typeof__((void)0, *(object))
 
-/** store_relaxed - a plain store that other harts may read at any time: `sw` or `sd`. */
-#define store_relaxed(object, value) ((void)(*(volatile ATOMIC_VALUE_TYPE(object) *)(object) = (value)))
+/** store_relaxed - a plain store that other harts may read at any time: `sw` or `sd`. Written out because GCC 12
+ *  extends the sign of what it stores to a volatile word. */
+#define store_relaxed(object, value)                                                                         \
+    do {                                                                                                     \
+        _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "sw or sd");                        \
+        if (sizeof(*(object)) == 4)                                                                          \
+            ATOMIC_STORE("sw", object, value);                                                               \
+        else                                                                                                 \
+            ATOMIC_STORE("sd", object, value);                                                               \
+    } while (0)
+
+#define ATOMIC_STORE(instruction, object, value)                                                             \
+    __asm__ volatile(instruction " %z1, %0"                                                                  \
+                     : "=m"(*(volatile ATOMIC_VALUE_TYPE(object) *)(object))                                 \
+                     : "rJ"((uint64_t)(value)))
 
 /** store_release - everything before it happens before the store is seen: `fence rw,w; sw` or `sd`. */
 #define store_release(object, value)                                                                         \
