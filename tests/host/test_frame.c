@@ -295,6 +295,32 @@ static void test_steady_state_takes_no_lock(void **state)
     frame_model_destroy(&model);
 }
 
+/* A full stack is drained by half: the frees and the allocations that follow both find it ready. */
+static void test_drain_leaves_half(void **state)
+{
+    (void)state;
+    struct frame_model model;
+    frame_model_init(&model, frame_allocator_find("hartcache"), &lock_mcs, 16384, 2);
+    while (model.nblocks < 2000)
+        frame_model_alloc(&model, 0);
+    frame_drain(&model.fa);
+    size_t frees = 0;
+    do
+        frame_model_free(&model, model.nblocks - 1);
+    while (frame_stranded_count(&model.fa) == ++frees);
+    size_t half = frame_stranded_count(&model.fa);
+    assert_int_equal(half, (frees - 1) / 2);
+
+    uint64_t drained = counter_sum(COUNTER_FRAME_DRAIN), refilled = counter_sum(COUNTER_FRAME_REFILL);
+    for (size_t i = 0; i < half; i++)
+        frame_model_free(&model, model.nblocks - 1);
+    for (size_t i = 0; i < 2 * half; i++)
+        frame_model_alloc(&model, 0);
+    assert_int_equal(counter_sum(COUNTER_FRAME_DRAIN), drained);
+    assert_int_equal(counter_sum(COUNTER_FRAME_REFILL), refilled);
+    frame_model_destroy(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_zero),
         cmocka_unit_test(test_stranded_bound),
         cmocka_unit_test(test_steady_state_takes_no_lock),
+        cmocka_unit_test(test_drain_leaves_half),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }

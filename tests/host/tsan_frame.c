@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/cpu.h"
 #include "arch/panic.h"
 #include "lib/rng.h"
 #include "mm/frame/frame.h"
@@ -19,7 +20,7 @@
 #define BLOCKS_MAX    64 /* that one hart holds */
 #define MAILBOXES     16
 #define STEPS         3000
-#define RACING_FREES  300
+#define RACING_FREES  3000
 #define EMPTY_MAILBOX 0 /* frame 0 is in no arena of this test */
 
 struct block {
@@ -39,6 +40,7 @@ static struct {
     _Atomic size_t claimed;
 
     pfn_t contested; /* freed by two harts at once */
+    _Atomic unsigned arrivals;
 } shared;
 
 /* Plain accesses: that is the point. One word a page keeps the sanitizer's shadow small. */
@@ -144,6 +146,15 @@ static void exhausting(void *argument)
     free(held);
 }
 
+/* Spins, where barrier_wait() would give the processor away: the two shall leave at the same instant. */
+static void meet_closely(unsigned arrivals)
+{
+    atomic_fetch_add(&shared.arrivals, 1);
+    for (unsigned turn = 1; atomic_load(&shared.arrivals) < arrivals; turn++)
+        if (turn % 4096 == 0)
+            cpu_relax();
+}
+
 /* Two harts free the same frame at the same time; one of them is right. */
 static void racing_frees(void *argument)
 {
@@ -151,11 +162,10 @@ static void racing_frees(void *argument)
     for (unsigned round = 0; round < RACING_FREES; round++) {
         if (hart_index() == 0)
             shared.contested = frame_alloc(&shared.fa, 0, 0);
-        barrier_wait(&shared.barrier);
+        meet_closely(4 * round + 2);
         frame_free(&shared.fa, shared.contested, 0);
-        barrier_wait(&shared.barrier);
+        meet_closely(4 * round + 4);
         ASSERT(atomic_load(&shared.fa.misuse_count) == round + 1);
-        barrier_wait(&shared.barrier);
     }
 }
 
@@ -174,6 +184,7 @@ static void on_all(void (*test)(void *seed), size_t nframes, unsigned nharts)
                                  &shared.fa, ops, lock_kind_at(k), "tsan", metadata, BASE, nframes, nharts),
                 0);
             shared.claimed = 0;
+            shared.arrivals = 0;
             barrier_init(&shared.barrier, nharts);
             host_run_harts(nharts, test, &seed);
             empty_mailboxes();
