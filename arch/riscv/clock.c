@@ -32,10 +32,14 @@ uint64_t time_hz(void)
 
 void time_sleep(uint64_t ticks)
 {
+    /* Never taken, only waited for: taken before the wfi, which may come late on a loaded host, it would be gone
+     * and the sleep without an end. */
+    bool enabled = interrupts_disable();
     sbi_set_timer(time_now() + ticks);
     csr_set(sie, INTERRUPT_TIMER);
     cpu_wait();
     csr_clear(sie, INTERRUPT_TIMER);
+    interrupts_restore(enabled);
 }
 
 static uint64_t rate(void)

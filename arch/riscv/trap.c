@@ -1,12 +1,10 @@
 /*
- * Traps from the kernel's own code: software interrupts go to smp/'s handler, the timer only wakes a hart that
- * waits, and an exception is the end of the run unless a test has announced it.
+ * Traps from the kernel's own code: software interrupts go to smp/'s handler, and an exception is the end of the
+ * run unless a test has announced it. The timer's interrupt is never taken: it only ends a wfi (time_sleep).
  */
 #include "arch/trap.h"
-#include "arch/cpu.h"
 #include "arch/csr.h"
 #include "arch/hart.h"
-#include "arch/sbi.h"
 #include "arch_private.h"
 
 /* tests of misuse announce a fault per hart; 1 is no scause of an exception that a test provokes */
@@ -63,7 +61,6 @@ void trap_handle(struct trap_frame *frame)
         if (ipi_handler)
             ipi_handler();
         break;
-    case SCAUSE_TIMER: sbi_set_timer(UINT64_MAX); break;
     default: exception(frame); break;
     }
     arch_hart_self()->trap_depth--;

@@ -47,7 +47,7 @@ uint64_t time_now(void);
 uint64_t time_hz(void);
 
 /** time_sleep - sleep this many timebase ticks, or until an interrupt. Arms the hart's timer: never in a
- *  measured region. Interrupts on. */
+ *  measured region. Interrupts on or off. */
 void time_sleep(uint64_t ticks);
 
 #endif

@@ -15,7 +15,6 @@
 
 #define SCAUSE_INTERRUPT (1ul << 63)
 #define SCAUSE_SOFTWARE  (SCAUSE_INTERRUPT | 1)
-#define SCAUSE_TIMER     (SCAUSE_INTERRUPT | 5)
 
 #define SATP_MODE_SV39 (8ul << 60)
 

@@ -42,7 +42,7 @@ struct sbi_result sbi_hart_status(hart_id_t id);
 /** sbi_send_ipi - raise a software interrupt on the harts base + i of the mask's set bits i. */
 struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t base);
 
-/** sbi_set_timer - interrupt this hart when `time` reaches @when; UINT64_MAX: never. */
+/** sbi_set_timer - raise this hart's timer interrupt when `time` reaches @when, and clear an earlier one. */
 void sbi_set_timer(uint64_t when);
 
 /** sbi_console_write, sbi_console_read - returns the bytes moved, which may be fewer than asked for.
