@@ -64,6 +64,9 @@ $(eval $(call host_flavour,asan,$(HOST_CC),$(HOST_ASAN_FLAGS),$(HOST_TESTS),-lcm
 $(eval $(call host_flavour,tsan,$(HOST_CC),$(HOST_TSAN_FLAGS),$(HOST_TSANS),-lcmocka))
 $(eval $(call host_flavour,fuzz,$(HOST_CLANG),$(HOST_FUZZ_FLAGS),$(HOST_FUZZERS),))
 
+# This one decides itself what happens at the failure points.
+$(HOST_OUT)/test_frame_races: private HOST_CFLAGS += -Wl,--wrap=inject_due
+
 .PHONY: host-tests
 host-tests: $(HOST_PROGRAMS)
 
