@@ -66,10 +66,9 @@ struct frame_stack {
 } CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct frame_stack) == 15 * CACHE_LINE_BYTES, "as said above");
-_Static_assert(
-    (STACK_FRAMES_MAX + 1) * STACK_SLOT_BYTES < STACK_VERSION, "the room of an empty stack and one more");
-_Static_assert(
-    STACK_FRAMES_MAX *STACK_SLOT_BYTES < STACK_VERSION, "stealing all makes the word smaller, too");
+/* The room of an empty stack in the middle of a pop fits below the version, and stealing everything makes the word
+ * smaller still. */
+_Static_assert((STACK_FRAMES_MAX + 1) * STACK_SLOT_BYTES < STACK_VERSION, "room runs into the version");
 
 /** frame_stack_init - an empty stack. @capacity: frames, 0 … STACK_FRAMES_MAX */
 void frame_stack_init(struct frame_stack *stack, unsigned capacity);
