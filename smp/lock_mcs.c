@@ -13,7 +13,8 @@ static NOINLINE void mcs_wait(struct lock_node *node, struct lock_node *previous
     counter_add(COUNTER_LOCK_CONTEND, 1);
     /* Relaxed: the store below publishes it. sw. */
     store_relaxed(&node->waiting, 1);
-    /* Release, pairs with mcs_release(): the holder that finds us also finds `waiting` set. fence rw,w; sd. */
+    /* Release, pairs with mcs_release(): the holder that finds us also finds `waiting` set. fence rw,w;
+     * sd. */
     store_release(&previous->next, node);
     /* Acquire, pairs with mcs_release(). lw; fence r,rw. */
     while (atomic_load_explicit(&node->waiting, memory_order_acquire))

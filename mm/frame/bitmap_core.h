@@ -2,9 +2,9 @@
  * The global bitmap of frames under the designs "bitmap" and "hartcache". Not locked: each design has a lock
  * around it. Frames are named by their index in the arena.
  *
- * Two bits a frame, in two arrays of words: `taken`, and `head`, set on the first frame of each block that was
- * given out. A block therefore ends where the next head or free frame begins, which makes every wrong free
- * visible: a second one, one with another order, one of an address inside a block.
+ * Two bits a frame, in two arrays of words: `taken`, and `head`, set on the first frame of each block that
+ * was given out. A block therefore ends where the next head or free frame begins, which makes every wrong
+ * free visible: a second one, one with another order, one of an address inside a block.
  */
 #ifndef MM_FRAME_BITMAP_CORE_H
 #define MM_FRAME_BITMAP_CORE_H
@@ -25,7 +25,7 @@ struct bitmap_core {
 /** bitmap_core_bytes - memory for the two arrays, a multiple of 8. */
 size_t bitmap_core_bytes(size_t nframes);
 
-/** bitmap_core_init - all frames free. @memory: bitmap_core_bytes(nframes), 8-byte aligned; 0 < nframes < 2^32. */
+/** bitmap_core_init - all frames free. @memory: bitmap_core_bytes(nframes), 8-byte aligned; nframes > 0. */
 void bitmap_core_init(struct bitmap_core *core, void *memory, size_t nframes);
 
 /** bitmap_core_take - a free block of 2^order frames, naturally aligned; BITMAP_NONE if there is none. */
@@ -36,8 +36,8 @@ void bitmap_core_give(struct bitmap_core *core, uint32_t index, unsigned order);
 
 /**
  * bitmap_core_take_singles - up to n <= 64 blocks of one frame; fewer only when no more are free.
- * A whole free word is preferred for n == 64: that costs one load and one store, and its frames are 256 KiB of
- * consecutive memory whose states share cache lines with no other hart's.
+ * A whole free word is preferred for n == 64: that costs one load and one store, and its frames are 256 KiB
+ * of consecutive memory whose states share cache lines with no other hart's.
  */
 unsigned bitmap_core_take_singles(struct bitmap_core *core, uint32_t *indices, unsigned n);
 

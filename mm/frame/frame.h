@@ -3,7 +3,8 @@
  * The caller supplies all memory, so an allocator is an instance over an arena: the kernel runs on one, and
  * any number of others can be measured in the same boot.
  *
- * To add a design: one file with a `struct frame_allocator_ops`, one line in frame.c. docs/adding-a-variant.md.
+ * To add a design: one file with a `struct frame_allocator_ops`, one line in frame.c.
+ * docs/adding-a-variant.md.
  */
 #ifndef MM_FRAME_FRAME_H
 #define MM_FRAME_FRAME_H
@@ -108,8 +109,8 @@ int frame_allocator_init(struct frame_allocator *fa, const struct frame_allocato
  * @order: 0 … FRAME_ORDER_MAX
  * @flags: 0 or FRAME_ZERO
  *
- * Returns its first frame, naturally aligned, or PFN_NONE when no such block is free anywhere. The caller must
- * not migrate to another hart during the call, nor be an interrupt handler.
+ * Returns its first frame, naturally aligned, or PFN_NONE when no such block is free anywhere. The caller
+ * must not migrate to another hart during the call, nor be an interrupt handler.
  */
 static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsigned flags);
 

@@ -20,8 +20,8 @@ static unsigned count_of(const struct frame_stack *stack, uint64_t word)
 
 uint64_t frame_stack_word(const struct frame_stack *stack)
 {
-    /* Acquire keeps the readings of a scan over many stacks in order: the proof of exhaustion needs the second
-     * scan to come after the first. ld; fence r,rw. */
+    /* Acquire keeps the readings of a scan over many stacks in order: the proof of exhaustion needs the
+     * second scan to come after the first. ld; fence r,rw. */
     return atomic_load_explicit(&stack->word, memory_order_acquire);
 }
 
@@ -55,8 +55,8 @@ unsigned frame_stack_take(struct frame_stack *stack, pfn_t *frames, unsigned n)
         for (unsigned i = 0; i < taken; i++)
             frames[i] = stack_load(stack, room_bytes + i * STACK_SLOT_BYTES);
 
-        /* Release keeps the readings of the slots in front of the swap, behind which the owner may write them.
-         * The swap itself needs no acquire: what the word's value says was acquired above. */
+        /* Release keeps the readings of the slots in front of the swap, behind which the owner may write
+         * them. The swap itself needs no acquire: what the word's value says was acquired above. */
         if (!inject_due(INJECT_CAS) &&
             cas_release(&stack->word, word, word - STACK_VERSION + taken * STACK_SLOT_BYTES))
             return taken;

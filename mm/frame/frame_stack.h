@@ -1,7 +1,7 @@
 /*
  * A bounded stack of free frames that belongs to one hart and that other harts may steal from. The owner
- * pushes with one compare-and-swap and pops with one atomic add, neither with a lock; a thief holds the lock of
- * the allocator, so there is at most one at a time.
+ * pushes with one compare-and-swap and pops with one atomic add, neither with a lock; a thief holds the lock
+ * of the allocator, so there is at most one at a time.
  *
  * The whole state is one word: a version in the high bits, and below it the room that is left, in bytes of
  * slots. Slots fill from the top of the array down, so `room` is the offset of the frame pushed last:
@@ -15,8 +15,8 @@
  *
  * Every transition makes the word smaller, so no value comes back (2^53 pops away). Two things follow.
  *
- * A thief never takes a slot that was rewritten. A slot that a thief has read can only be written again once it
- * was popped, and the pop has changed the word for good, so that the thief's compare-and-swap fails:
+ * A thief never takes a slot that was rewritten. A slot that a thief has read can only be written again once
+ * it was popped, and the pop has changed the word for good, so that the thief's compare-and-swap fails:
  *
  *     owner (hart 0)                            thief (hart 1)
  *                                               word -> version 7, room 8
@@ -27,12 +27,12 @@
  *                                               Without the version it would take 33, which is in use, and
  *                                               lose 44.
  *
- * And two scans over all the stacks that find the same words prove that none of them changed in between, which
- * is how hartcache.c knows that memory is exhausted: equal sums are enough.
+ * And two scans over all the stacks that find the same words prove that none of them changed in between,
+ * which is how hartcache.c knows that memory is exhausted: equal sums are enough.
  *
  * The pop does not look before it takes. On an empty stack it reads the sentinel and puts the room back; in
- * between the room is one slot larger than the stack, which everybody else takes for empty. Since the owner is
- * the only one who pushes, the slot that the add made its own cannot change before it has read it.
+ * between the room is one slot larger than the stack, which everybody else takes for empty. Since the owner
+ * is the only one who pushes, the slot that the add made its own cannot change before it has read it.
  *
  * The owner's accesses to its slots are ordered by its program; what must be ordered between harts is said at
  * each access.
@@ -47,13 +47,13 @@
 #include "lib/base.h"
 #include "trace/inject.h"
 
-/* A slot keeps a frame number of 31 bits (FRAME_COUNT_MAX), or the sentinel: PFN_NONE cut to 32 bits, which the
- * load extends to all of it again, and whose sign tells it apart without a constant to compare with. */
+/* A slot keeps a frame number of 31 bits (FRAME_COUNT_MAX), or the sentinel: PFN_NONE cut to 32 bits, which
+ * the load extends to all of it again, and whose sign tells it apart without a constant to compare with. */
 typedef int32_t stack_slot_t;
 #define STACK_SENTINEL (-1)
 
-/* Frames on one stack: three and a half words of the bitmap. A stack then takes 15 cache lines, and a hart's two
- * with a line of their own data 2 KiB: a power of two, so that a hart's index becomes an address by a shift. */
+/* Frames on one stack: three and a half words of the bitmap. A stack then takes 15 cache lines, and a hart's
+ * two with what else is its own 2 KiB: a power of two, so that its index becomes an address by a shift. */
 #define STACK_FRAMES_MAX 224
 
 #define STACK_SLOT_BYTES sizeof(stack_slot_t)
@@ -66,8 +66,8 @@ struct frame_stack {
 } CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct frame_stack) == 15 * CACHE_LINE_BYTES, "as said above");
-/* The room of an empty stack in the middle of a pop fits below the version, and stealing everything makes the word
- * smaller still. */
+/* The room of an empty stack in the middle of a pop fits below the version; and stealing everything still
+ * makes the word smaller. */
 _Static_assert((STACK_FRAMES_MAX + 1) * STACK_SLOT_BYTES < STACK_VERSION, "room runs into the version");
 
 /** frame_stack_init - an empty stack. @capacity: frames, 0 … STACK_FRAMES_MAX */
@@ -82,7 +82,8 @@ uint64_t frame_stack_word(const struct frame_stack *stack);
 /** frame_stack_fill - push n frames that fit. The owner, holding the lock that thieves need. */
 void frame_stack_fill(struct frame_stack *stack, const pfn_t *frames, unsigned n);
 
-/** frame_stack_take - remove the up to n frames pushed last; returns how many. Any hart that holds the lock. */
+/** frame_stack_take - remove the up to n frames pushed last; returns how many. Any hart that holds the
+ * lock. */
 unsigned frame_stack_take(struct frame_stack *stack, pfn_t *frames, unsigned n);
 
 /** frame_stack_at - the i-th frame from the top, i < count, for checks. The harts must be quiet. */
@@ -117,7 +118,8 @@ static ALWAYS_INLINE bool stack_is_none(pfn_t frame)
 static ALWAYS_INLINE pfn_t frame_stack_pop(struct frame_stack *stack)
 {
     /* Relaxed: every frame on the stack was pushed by this hart, and the slot is the hart's own once the room
-     * is taken. As a read-modify-write it does not end the release sequence that a thief acquires. amoadd.d. */
+     * is taken. As a read-modify-write it does not end the release sequence that a thief acquires.
+     * amoadd.d. */
     uint64_t word =
         atomic_fetch_sub_explicit(&stack->word, STACK_VERSION - STACK_SLOT_BYTES, memory_order_relaxed);
     /* Only this hart writes slots. */
@@ -133,17 +135,17 @@ enum stack_push { STACK_PUSHED, STACK_FULL, STACK_LOST_RACE };
 /** frame_stack_push - put a frame on top. The owner. STACK_LOST_RACE: a thief was there, try again. */
 static ALWAYS_INLINE enum stack_push frame_stack_push(struct frame_stack *stack, pfn_t frame)
 {
-    /* Relaxed: the swap below checks it. That a thief has read the slot before this hart writes it is ordered by
-     * the thief's release and by the address of the store below, which depends on this word (RVWMO, preserved
-     * program order, rule 9). ld. */
+    /* Relaxed: the swap below checks it. That a thief has read the slot before this hart writes it is ordered
+     * by the thief's release and by the address of the store below, which depends on this word (RVWMO,
+     * preserved program order, rule 9). ld. */
     uint64_t word = atomic_load_explicit(&stack->word, memory_order_relaxed);
     size_t room_bytes = stack_room_bytes(word);
     if (unlikely(room_bytes == 0))
         return STACK_FULL;
     /* Relaxed: a thief that reads this slot too early has read an older word, and its swap fails. sw. */
     store_relaxed(stack_slot(stack, room_bytes - STACK_SLOT_BYTES), frame.value);
-    /* Release, pairs with the acquire in frame_stack_take(): the thief sees the slot, and the frame as whoever
-     * freed it left it. lr.d; bne; sc.d.rl; bnez. */
+    /* Release, pairs with the acquire in frame_stack_take(): the thief sees the slot, and the frame as
+     * whoever freed it left it. lr.d; bne; sc.d.rl; bnez. */
     if (unlikely(inject_due(INJECT_CAS) || !cas_release(&stack->word, word, word - STACK_SLOT_BYTES)))
         return STACK_LOST_RACE;
     return STACK_PUSHED;

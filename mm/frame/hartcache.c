@@ -3,8 +3,8 @@
  * bitmap. A hart that finds what it wants on its own stack takes no lock and touches no line of another hart.
  *
  * Everything in bulk, between a stack and the bitmap or between two stacks, happens under one lock, while the
- * fast paths of all harts run beside it. So the holder of the lock finds each free frame in the bitmap or on a
- * stack, but for single frames that a fast path is moving at that moment, and can tell exactly when none is
+ * fast paths of all harts run beside it. So the holder of the lock finds each free frame in the bitmap or on
+ * a stack, but for single frames that a fast path is moving at that moment, and can tell exactly when none is
  * left: see find_block(). No hart holds a lock of its own that it would have to drop before it steals.
  */
 #include "mm/frame/hartcache.h"
@@ -21,8 +21,8 @@
  * sixteenth as huge blocks, so one eighth. Small arenas with many harts go without. */
 #define STRANDED_SHARE 16
 
-/* Huge blocks a hart keeps at most: 8 MiB. One more costs as much memory as two full stacks of single frames, and a
- * trip to the bitmap is nothing beside the use that anybody makes of 2 MiB. */
+/* Huge blocks a hart keeps at most: 8 MiB. One more costs as much memory as two full stacks of single frames,
+ * and a trip to the bitmap is nothing beside the use that anybody makes of 2 MiB. */
 #define HUGE_BLOCKS_MAX 4
 
 /* The fast paths are leaves and call what is slow last, so they get by without the frame that
@@ -80,7 +80,8 @@ static inline struct frame_stack *stack_for(struct hart_cache *cache, unsigned o
     return order == FRAME_ORDER_HUGE ? &cache->huge : NULL;
 }
 
-/* Up to n <= BATCH blocks out of the bitmap, the lowest last, so that they leave a stack in ascending order. */
+/* Up to n <= BATCH blocks out of the bitmap, the lowest last, so that they leave a stack in ascending
+ * order. */
 static unsigned take_blocks(struct frame_allocator *fa, unsigned order, pfn_t *frames, unsigned n)
 {
     struct bitmap_core *core = &hartcache_shared(fa)->core;
@@ -235,8 +236,8 @@ static LEAF_PATH pfn_t hartcache_alloc(struct frame_allocator *fa, unsigned orde
     return frame;
 }
 
-/* Give a block to the bitmap. The marks of a stack: it is full (high), and is drained until it is half empty (low),
- * so that as many frees as allocations can follow before the lock is needed again. */
+/* Give a block to the bitmap. The marks of a stack: it is full (high), and is drained until it is half empty
+ * (low), so that as many frees as allocations can follow before the lock is needed again. */
 static NOINLINE void give_back(struct frame_allocator *fa, pfn_t frame, unsigned order)
 {
     struct hartcache *shared = hartcache_shared(fa);

@@ -7,9 +7,9 @@
 #include "mm/frame/frame_stack.h"
 
 /*
- * A frame's state says whether a block that was given out begins there, and its order. Bit 0 is clear only for
- * a single frame that is in use: setting it frees such a frame and changes no other state, so one atomic `or`
- * frees a frame, tells whether it was right to, and lets exactly one of two that race win.
+ * A frame's state says whether a block that was given out begins there, and its order. Bit 0 is clear only
+ * for a single frame that is in use: setting it frees such a frame and changes no other state, so one atomic
+ * `or` frees a frame, tells whether it was right to, and lets exactly one of two that race win.
  */
 #define STATE_SINGLE    0u /* a block of order 0 is in use */
 #define STATE_NONE      1u /* no block in use begins here */

@@ -1,6 +1,6 @@
 /*
- * The frame allocators against a model, from one thread that plays all harts in turn: everything that does not
- * need real concurrency (tsan_frame.c has that) or faults on purpose (test_frame_faults.c).
+ * The frame allocators against a model, from one thread that plays all harts in turn: everything that does
+ * not need real concurrency (tsan_frame.c has that) or faults on purpose (test_frame_faults.c).
  */
 #include "unit.h"
 

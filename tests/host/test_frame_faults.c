@@ -1,6 +1,6 @@
 /*
- * Faults on purpose: each compare-and-swap and each refill of the frame allocators made to fail once, since undo
- * and retry paths are where allocators rot, and planted bugs, to prove that validation can fail.
+ * Faults on purpose: each compare-and-swap and each refill of the frame allocators made to fail once, since
+ * undo and retry paths are where allocators rot, and planted bugs, to prove that validation can fail.
  */
 #include "unit.h"
 

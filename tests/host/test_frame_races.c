@@ -1,8 +1,8 @@
 /*
  * Races of "hartcache" made to happen, one at a time, in one thread. The failure points stand exactly between
  * reading a stack's word and swapping it, and at the beginning of each pass of a search: there another hart
- * gets its turn. The linker sends inject_due() here (host.mk). What the threads of tsan_frame.c meet once in a
- * long while is met here every time.
+ * gets its turn. The linker sends inject_due() here (host.mk). What the threads of tsan_frame.c meet once in
+ * a long while is met here every time.
  */
 #include "unit.h"
 
@@ -118,7 +118,8 @@ static void test_push_survives_a_theft(void **state)
     start();
     free_as(1, 11);
     free_as(1, 22);
-    /* By hand: the model would say that 33 is free as soon as it is asked for, which is right, but not yet. */
+    /* By hand: the model would say that 33 is free as soon as it is asked for, which is right, but not
+     * yet. */
     set_intruder(INJECT_CAS, 1, steal_everything);
     host_become_hart(1);
     frame_free(&model.fa, pfn_add(MODEL_BASE, 33), 0);
@@ -128,8 +129,8 @@ static void test_push_survives_a_theft(void **state)
 }
 
 /*
- * A pair of frames is free at every instant, but in another place before and after: on hart 2's stack, then on
- * hart 0's. A scan in the order of the harts that is interrupted at hart 1 sees neither.
+ * A pair of frames is free at every instant, but in another place before and after: on hart 2's stack, then
+ * on hart 0's. A scan in the order of the harts that is interrupted at hart 1 sees neither.
  */
 static void move_the_pair(void)
 {

@@ -1,7 +1,7 @@
 /*
- * The frame allocators with threads as harts, under ThreadSanitizer. Every frame held has a pattern in it that
- * was written with plain stores: the sanitizer reports a frame that two harts have at once, and one that moves
- * from hart to hart without the order that makes the last owner's writes visible.
+ * The frame allocators with threads as harts, under ThreadSanitizer. Every frame held has a pattern in it
+ * that was written with plain stores: the sanitizer reports a frame that two harts have at once, and one that
+ * moves from hart to hart without the order that makes the last owner's writes visible.
  */
 #include "unit.h"
 

@@ -1,6 +1,6 @@
 /*
- * A frame allocator beside a model of it: which frames are held, kept as simply as can be. Every answer of the
- * allocator is compared with the model at once; a difference panics. For one thread, which may change its
+ * A frame allocator beside a model of it: which frames are held, kept as simply as can be. Every answer of
+ * the allocator is compared with the model at once; a difference panics. For one thread, which may change its
  * hart between calls.
  */
 #ifndef TESTS_HOST_SHIM_FRAME_MODEL_H

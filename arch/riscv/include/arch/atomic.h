@@ -5,8 +5,8 @@
  *   - a compare-exchange that asks for release on success and relaxed on failure takes its barriers from the
  *     failure order alone, so the release is lost: a wrong program on any machine weaker than x86.
  *
- * Here they are the sequences of the RISC-V ELF psABI (appendix "Linux Memory Model Mapping", table A.6 of the
- * unprivileged specification), whichever compiler builds. Everything else uses <stdatomic.h>. Objects are
+ * Here they are the sequences of the RISC-V ELF psABI (appendix "Linux Memory Model Mapping", table A.6 of
+ * the unprivileged specification), whichever compiler builds. Everything else uses <stdatomic.h>. Objects are
  * pointers to _Atomic types of 4 or 8 bytes; arguments are evaluated once.
  */
 #ifndef ARCH_ATOMIC_H
@@ -19,8 +19,8 @@
 /* The type of an atomic object's value: the comma drops the qualifier. */
 #define ATOMIC_VALUE_TYPE(object) __typeof__((void)0, *(object))
 
-/** store_relaxed - a plain store that other harts may read at any time: `sw` or `sd`. Written out because GCC 12
- *  extends the sign of what it stores to a volatile word. */
+/** store_relaxed - a plain store that other harts may read at any time: `sw` or `sd`. Written out because
+ *  GCC 12 extends the sign of what it stores to a volatile word. */
 #define store_relaxed(object, value)                                                                         \
     do {                                                                                                     \
         _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "sw or sd");                        \
@@ -43,8 +43,9 @@
     } while (0)
 
 /**
- * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte objects.
- * Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne; sc.d.rl; bnez`.
+ * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte
+ * objects. Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne;
+ * sc.d.rl; bnez`.
  */
 #define cas_release(object, expected, desired)                                                               \
     ({                                                                                                       \

@@ -1,4 +1,5 @@
-/* The host's stand-in for arch/layout.h: frame numbers reach memory of the process by a base that tests set. */
+/* The host's stand-in for arch/layout.h: frame numbers reach memory of the process by a base that tests
+ * set. */
 #ifndef ARCH_LAYOUT_H
 #define ARCH_LAYOUT_H
 
