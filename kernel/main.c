@@ -97,10 +97,10 @@ static struct fdt_range read_machine(paddr_t address)
     int error = fdt_open(&fdt, blob, bytes);
     if (!error)
         error = machine_read(&machine, &fdt, &what);
-    if (error)
-        give_up("device tree: %s: %s", what, error_text(error));
     if (machine.exit_device.bytes != 0)
         power_init(PADDR(machine.exit_device.base));
+    if (error)
+        give_up("device tree: %s: %s", what, error_text(error));
     return (struct fdt_range){address.value, bytes};
 }
 

@@ -289,7 +289,9 @@ int machine_read(struct machine *machine, const struct fdt *fdt, const char **wh
     struct reading reading = {.machine = machine, .fdt = fdt, .root = fdt_root(fdt)};
 
     memset(machine, 0, sizeof(*machine));
-    int error = read_model(&reading);
+    int error = read_exit_device(&reading); /* what is wrong elsewhere becomes an exit status through it */
+    if (error == 0)
+        error = read_model(&reading);
     if (error == 0)
         error = read_ram(&reading);
     if (error == 0)
@@ -298,8 +300,6 @@ int machine_read(struct machine *machine, const struct fdt *fdt, const char **wh
         error = read_harts(&reading);
     if (error == 0)
         error = read_chosen(&reading);
-    if (error == 0)
-        error = read_exit_device(&reading);
     *what = reading.what;
     return error;
 }

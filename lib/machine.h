@@ -35,7 +35,8 @@ struct machine {
  *
  * Returns 0, or ERR_NOT_FOUND (no RAM, harts or timebase), ERR_RANGE (too many of something, a range that
  * wraps, bootargs or model too long), ERR_FORMAT (malformed, two harts with one id, overlapping RAM),
- * ERR_UNSUPPORTED (cells other than 1 or 2).
+ * ERR_UNSUPPORTED (cells other than 1 or 2). The exit device is read first, so that it is known after errors
+ * of all the others.
  */
 int machine_read(struct machine *machine, const struct fdt *fdt, const char **what);
 
