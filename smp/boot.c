@@ -18,6 +18,10 @@
 /* A hart needs milliseconds when it has a host core; with 64 harts on two cores, under load, seconds were seen. */
 #define START_SECONDS_MAX 60
 
+/* A hart stops when the host runs it next, and while it runs it may write to the console that the panic is about to
+ * take over. One that has gone wrong with its interrupts off never stops. */
+#define STOP_SECONDS_MAX 1
+
 extern void hart_entry(void); /* entry.S */
 extern void hart_main(void); /* called by it */
 
@@ -33,12 +37,15 @@ void hart_main(void)
 
 static void stop_others(void)
 {
-    hart_mask_t online = hart_mask_none();
+    hart_mask_t others = hart_mask_none();
     for (unsigned i = 0; i < hart_count(); i++) {
-        if (atomic_load_explicit(&harts[i].online, memory_order_relaxed))
-            online.bits |= hart_mask_one(i).bits;
+        if (i != hart_index() && atomic_load_explicit(&harts[i].online, memory_order_relaxed))
+            others.bits |= hart_mask_one(i).bits;
     }
-    ipi_send(hart_mask_without(online, hart_index()), HART_REQUEST_STOP);
+    ipi_send(others, HART_REQUEST_STOP);
+    uint64_t since = time_now();
+    while (ipi_halted() < hart_mask_count(others) && time_now() - since < STOP_SECONDS_MAX * time_hz())
+        cpu_relax();
 }
 
 int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self, void *stack_base)

@@ -9,10 +9,19 @@
 #include "smp/call.h"
 #include "trace/counter.h"
 
+static _Atomic uint32_t halted;
+
+unsigned ipi_halted(void)
+{
+    /* Acquire, pairs with the release in halt: a line that the hart was writing is as it left it. */
+    return atomic_load_explicit(&halted, memory_order_acquire);
+}
+
 static void halt(void) NORETURN;
 
 static void halt(void)
 {
+    atomic_fetch_add_explicit(&halted, 1, memory_order_release);
     for (;;)
         cpu_wait();
 }

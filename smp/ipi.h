@@ -13,6 +13,9 @@ void ipi_init(void);
  */
 void ipi_send(hart_mask_t to, enum hart_request request);
 
+/** ipi_halted - how many harts have obeyed HART_REQUEST_STOP. */
+unsigned ipi_halted(void);
+
 /** ipi_poll - act on requests that have come, for wait loops that run with interrupts off. */
 void ipi_poll(void);
 

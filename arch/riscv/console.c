@@ -79,7 +79,7 @@ void console_break(void)
 {
     console.length = 0;
     console.depth = 0;
-    atomic_store_explicit(&console.owner, NULL, memory_order_relaxed); /* nobody else runs any more */
+    atomic_store_explicit(&console.owner, NULL, memory_order_relaxed); /* the others were stopped */
 }
 
 void console_format(const char *format, ...)

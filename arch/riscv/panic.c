@@ -10,7 +10,7 @@
 #include "arch_private.h"
 
 static void (*stop_others)(void);
-static _Atomic uint32_t panicking; /* no AMO is narrower */
+static _Atomic(struct arch_hart *) reporter; /* the first hart that panicked */
 
 static const char *const register_names[32] = {"pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1",
     "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10",
@@ -27,12 +27,15 @@ void panic_set_stop(void (*stop)(void))
     stop_others = stop;
 }
 
-/* The first hart to come here reports; any other, and a fault while reporting, just ends. */
+/* The first hart to come here reports, any other just stops; a fault while reporting is the end of the run. */
 static void panic_begin(void)
 {
+    struct arch_hart *first = NULL, *self = arch_hart_self();
     interrupts_disable();
-    if (atomic_exchange_explicit(&panicking, 1, memory_order_relaxed)) {
-        if (arch_hart_self()->trap_depth > 1)
+    /* Relaxed: what it decides is all that it says. lr.d; bne; sc.d; bnez. */
+    if (!atomic_compare_exchange_strong_explicit(
+            &reporter, &first, self, memory_order_relaxed, memory_order_relaxed)) {
+        if (first == self)
             power_off(true);
         for (;;)
             cpu_wait();

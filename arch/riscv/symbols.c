@@ -39,12 +39,14 @@ const char *symbol_find(uint64_t address, uint64_t *offset)
     return &ksyms_strings[ksyms_name[low]];
 }
 
-static void print_frame(unsigned number, uint64_t pc)
+/* @back: 1 for a return address, which lies behind its call: behind the call of a function that never returns
+ * another function may begin. */
+static void print_frame(unsigned number, uint64_t pc, unsigned back)
 {
     uint64_t offset;
-    const char *name = symbol_find(pc, &offset);
+    const char *name = symbol_find(pc - back, &offset);
     if (name)
-        console_format("  #%u %#018lx %s+%#lx\n", number, pc, name, offset);
+        console_format("  #%u %#018lx %s+%#lx\n", number, pc, name, offset + back);
     else
         console_format("  #%u %#018lx\n", number, pc);
 }
@@ -52,7 +54,7 @@ static void print_frame(unsigned number, uint64_t pc)
 void backtrace_print(uint64_t pc, uint64_t return_address, uint64_t frame_pointer, uint64_t stack_base)
 {
     uint64_t fp = frame_pointer, stack_end = stack_base + HART_STACK_BYTES;
-    print_frame(0, pc);
+    print_frame(0, pc, return_address == 0);
     for (unsigned number = 1; number < BACKTRACE_FRAMES_MAX; number++) {
         if (fp < stack_base + 16 || fp > stack_end || fp % 8 != 0)
             break;
@@ -64,7 +66,7 @@ void backtrace_print(uint64_t pc, uint64_t return_address, uint64_t frame_pointe
         }
         if (!in_text(caller))
             break;
-        print_frame(number, caller);
+        print_frame(number, caller, 1);
         if (next <= fp)
             break;
         fp = next;

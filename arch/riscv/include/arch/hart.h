@@ -15,7 +15,6 @@ typedef struct {
 
 struct arch_hart {
     uint32_t index; /* dense, 0 … harts − 1, in ascending order of hart id */
-    uint32_t trap_depth; /* traps being handled on this hart; 2 and more is a fault in a handler */
     hart_id_t id;
     uint64_t *counters; /* this hart's block of trace/counter.h */
     void *stack_base; /* lowest byte of HART_STACK_BYTES */

@@ -10,7 +10,8 @@
 /** panic - print the message and the caller's backtrace, then power off with failure. */
 void panic(const char *format, ...) PRINTF_LIKE(1, 2) NORETURN;
 
-/** panic_set_stop - how to stop the other harts; set once smp is up. Called with interrupts off. */
+/** panic_set_stop - how to stop the other harts, and wait for it with a bound; set once smp is up. Called with
+ *  interrupts off. */
 void panic_set_stop(void (*stop_others)(void));
 
 /*

@@ -1,0 +1,62 @@
+"""How runs end that end badly: with a report, soon, and with a failing status of QEMU, on a busy host too."""
+import os
+import subprocess
+import sys
+import unittest
+
+import support
+from support import make, run
+
+KERNEL = os.path.join(support.ROOT, "build", "check", "hartscale.elf")
+
+
+def boot(arguments, harts):
+    return run("qemu-system-riscv64", "-machine", "virt", "-smp", str(harts), "-m", "256M", "-display", "none",
+               "-serial", "stdio", "-monitor", "none", "-kernel", KERNEL, "-append", arguments, limit_s=60)
+
+
+class CrashTest(support.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        done = make("check")
+        assert done.status == 0, str(done)
+
+    def test_any_hart_may_panic(self):
+        for harts in (1, 2, 8):
+            done = boot("crash=panic", harts)
+            self.assertEqual(done.status, 1, str(done))
+            report = done.out[done.out.index("panic: "):]
+            self.assertIn(f"panic: hart {harts - 1}: on purpose", report)
+            for function in ("panics+", "crash_among_talkers+"):
+                self.assertIn(function, report)
+            self.assertNotIn("talks", report, "a hart was not stopped before the report")
+
+    def test_a_fault_shows_registers(self):
+        done = boot("crash=fault", 2)
+        self.assertEqual(done.status, 1, str(done))
+        for part in ("hart 1: load page fault (scause 13)", "stval 0x0000000000000008", "  s11 ", "faults+"):
+            self.assertIn(part, done.out)
+
+    def test_a_fault_in_the_report_ends_the_run(self):
+        self.assertEqual(boot("crash=nested", 2).status, 1)
+
+    def test_too_many_harts_or_words_fail(self):
+        for arguments, harts, reason in (("poweroff=1", 65, "more than 64 harts"),
+                                         ("bench=" + "x" * 1100, 1, "bootargs too long")):
+            done = boot(arguments, harts)
+            self.assertIn(reason, done.out)
+            self.assertEqual(done.status, 1, str(done))
+
+    def test_failure_stays_failure_on_a_busy_host(self):
+        """QEMU takes its time to exit; the firmware must not get in a word of success meanwhile."""
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+        try:
+            self.assertEqual([boot("crash=panic", 1).status for _ in range(10)], 10 * [1])
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,67 @@
+/* `crash=KIND`: runs that have to end badly, each in a way of its own; tests/e2e/test_boot_crash.py looks at the end. */
+#include "arch/console.h"
+#include "arch/panic.h"
+#include "kernel/config.h"
+#include "lib/error.h"
+#include "lib/string.h"
+#include "smp/call.h"
+
+static void panics(void)
+{
+    panic("on purpose");
+}
+
+static void faults(void)
+{
+    __asm__ volatile("ld zero, 8(zero)" ::: "memory");
+}
+
+/* The report needs memory that is not there. */
+static void faults_while_panicking(void)
+{
+    panic("%s", (const char *)8);
+}
+
+static const struct kind {
+    const char *name;
+    void (*crash)(void);
+} kinds[] = {
+    {"panic", panics},
+    {"fault", faults},
+    {"nested", faults_while_panicking},
+};
+
+static const struct kind *chosen;
+
+static const char *kind_name_at(size_t i)
+{
+    return i < ARRAY_SIZE(kinds) ? kinds[i].name : NULL;
+}
+
+static int apply_crash(const char *value, struct writer *why)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(kinds[i].name, value) == 0)
+            chosen = &kinds[i];
+    }
+    return config_apply_choice(value, kind_name_at, why);
+}
+
+/* The last hart crashes while all the others have something to say. */
+static void crash_among_talkers(void *unused)
+{
+    (void)unused;
+    if (hart_index() == hart_count() - 1)
+        chosen->crash();
+    for (;;)
+        console_format("hart %u talks\n", hart_index());
+}
+
+static int run_crash(void)
+{
+    smp_call(hart_mask_first(hart_count()), crash_among_talkers, NULL);
+    return ERR_STATE;
+}
+
+CONFIG_KEY(crash_key, .name = "crash", .valid = "panic, fault or nested", .initial = "panic",
+    .apply = apply_crash, .run = run_crash);
