@@ -48,8 +48,16 @@ const char *sbi_check(void)
     return NULL;
 }
 
+/* What this hart wrote is seen by the hart that the firmware is about to wake, by a word in memory or a store to a
+ * device: SBI promises no order of its own. Pairs with the wake-up itself: the other reads nothing before it. */
+static void fence_before_waking(void)
+{
+    __asm__ volatile("fence rw, ow" ::: "memory");
+}
+
 struct sbi_result sbi_hart_start(hart_id_t id, paddr_t entry, uint64_t argument)
 {
+    fence_before_waking();
     return sbi_call(SBI_EXT_HSM, SBI_HSM_START, id.value, entry.value, argument);
 }
 
@@ -60,6 +68,7 @@ struct sbi_result sbi_hart_status(hart_id_t id)
 
 struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t base)
 {
+    fence_before_waking();
     return sbi_call(SBI_EXT_IPI, 0, mask, base, 0);
 }
 
@@ -68,21 +77,16 @@ void sbi_set_timer(uint64_t when)
     sbi_call(SBI_EXT_TIME, 0, when, 0, 0);
 }
 
-/* Moves bytes by one of the console's two functions; an error moves none. */
-static size_t console_move(long function, paddr_t bytes, size_t count)
-{
-    struct sbi_result moved = sbi_call(SBI_EXT_DBCN, function, count, bytes.value, 0);
-    return moved.error == SBI_SUCCESS ? (size_t)moved.value : 0;
-}
-
 size_t sbi_console_write(paddr_t bytes, size_t count)
 {
-    return console_move(SBI_DBCN_WRITE, bytes, count);
+    struct sbi_result moved = sbi_call(SBI_EXT_DBCN, SBI_DBCN_WRITE, count, bytes.value, 0);
+    return moved.error == SBI_SUCCESS ? (size_t)moved.value : count;
 }
 
 size_t sbi_console_read(paddr_t bytes, size_t capacity)
 {
-    return console_move(SBI_DBCN_READ, bytes, capacity);
+    struct sbi_result moved = sbi_call(SBI_EXT_DBCN, SBI_DBCN_READ, capacity, bytes.value, 0);
+    return moved.error == SBI_SUCCESS ? (size_t)moved.value : 0;
 }
 
 void sbi_shutdown(bool failed)

@@ -54,14 +54,15 @@ static void exception(struct trap_frame *frame)
 
 void trap_handle(struct trap_frame *frame)
 {
-    arch_hart_self()->trap_depth++;
     switch (frame->scause) {
     case SCAUSE_SOFTWARE:
         csr_clear(sip, INTERRUPT_SOFTWARE);
+        /* Pairs with the fence of sbi_send_ipi(): a request that comes after the handler has looked interrupts again.
+         * To a fence the write of a CSR is device output. */
+        __asm__ volatile("fence o, rw" ::: "memory");
         if (ipi_handler)
             ipi_handler();
         break;
     default: exception(frame); break;
     }
-    arch_hart_self()->trap_depth--;
 }

@@ -35,17 +35,22 @@ enum sbi_hart_state {
  *  Returns NULL, or the name of the first that is missing. */
 const char *sbi_check(void);
 
-/** sbi_hart_start - start a stopped hart at physical address @entry with a0 = id, a1 = @argument. */
+/** sbi_hart_start - start a stopped hart at physical address @entry with a0 = id, a1 = @argument. It sees what the
+ *  caller wrote before. */
 struct sbi_result sbi_hart_start(hart_id_t id, paddr_t entry, uint64_t argument);
+
+/** sbi_hart_status - its state, an enum sbi_hart_state, as the result's value. */
 struct sbi_result sbi_hart_status(hart_id_t id);
 
-/** sbi_send_ipi - raise a software interrupt on the harts base + i of the mask's set bits i. */
+/** sbi_send_ipi - raise a software interrupt on the harts base + i of the mask's set bits i; their handlers see what
+ *  the caller wrote before. */
 struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t base);
 
 /** sbi_set_timer - raise this hart's timer interrupt when `time` reaches @when, and clear an earlier one. */
 void sbi_set_timer(uint64_t when);
 
-/** sbi_console_write, sbi_console_read - returns the bytes moved, which may be fewer than asked for.
+/** sbi_console_write, sbi_console_read - returns the bytes moved, which may be fewer than asked for. After an error
+ *  a read has moved none, and a write all: they are lost, or a firmware without a console would be waited for.
  *  The buffer must be inside one physically contiguous piece of the kernel's image or direct map. */
 size_t sbi_console_write(paddr_t bytes, size_t count);
 size_t sbi_console_read(paddr_t bytes, size_t capacity);
