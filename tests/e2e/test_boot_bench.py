@@ -7,8 +7,10 @@ import schema
 import support
 from support import RUN, alive, make, run, wait_until
 
-# An allocate/free pair on the fast path of per-hart caches: the project's own promise.
+# An allocate/free pair on the fast path of per-hart caches: the project's own promise. The benchmark's loop adds its
+# count, its branch, the test for an exhausted arena and a share of a look at the clock.
 HOT_PATH_INSNS_MAX = 60
+LOOP_INSNS = 4
 
 
 class BenchTest(support.TestCase):
@@ -121,7 +123,7 @@ class InstructionTest(support.TestCase):
     def test_hot_path_is_short_and_counted_exactly(self):
         first, second = self.count("first"), self.count("second")
         self.assertEqual(first, second)
-        self.assertLessEqual(first["hartcache"], HOT_PATH_INSNS_MAX)
+        self.assertLessEqual(first["hartcache"], HOT_PATH_INSNS_MAX + LOOP_INSNS)
         self.assertGreater(first["bitmap"], first["hartcache"])
 
 
