@@ -43,14 +43,20 @@ struct bench_hart {
     struct frame_allocator *arena; /* the allocator under test; BENCH_FRAME only */
     unsigned index; /* 0 … run->nharts − 1 */
     bool timed; /* this trial records latencies */
-    uint64_t ops; /* the workload counts what it did here */
+    uint64_t ops; /* the workload counts what it did here, failed allocations too */
     uint64_t failed; /* allocations that found nothing */
     uint64_t round; /* of a collective workload */
+    uint64_t start, deadline; /* clock at which the trial began and ends; the same for all harts */
     uint64_t paused; /* cycles of the span that do not count */
     uint64_t cycles; /* from the common start to this hart's end, pauses taken out */
+    uint64_t meetings; /* that this hart has come to */
     struct rng rng;
     struct histogram *latency[BENCH_LATENCIES];
     uint64_t counters[COUNTER_COUNT]; /* events of the span */
+
+    /* When it came to the last two meetings, for the others to read. Two, because a hart may be at the next one
+     * before another has read the times of this one; never at the one after that. */
+    uint64_t arrived[2] CACHE_ALIGNED;
 } CACHE_ALIGNED;
 
 struct workload {
@@ -88,8 +94,6 @@ struct bench_run {
     unsigned nharts;
     uint64_t seed;
     uint64_t span; /* cycles a trial lasts */
-    uint64_t start; /* clock at which the trial began, for all harts */
-    uint64_t deadline; /* clock at which it ends */
     uint64_t total_ops; /* of all harts in all trials so far */
     void *state; /* the workload's */
     struct frame_allocator arena;
@@ -110,19 +114,15 @@ void bench_buffer_free(void *buffer, size_t bytes);
 /** bench_over - whether the trial's time is up. For loops that wait for another hart. */
 static inline bool bench_over(const struct bench_hart *hart)
 {
-    return clock_now() >= hart->run->deadline;
+    return clock_now() >= hart->deadline;
 }
 
-/** bench_pause, bench_resume - take what happens in between out of the measured span. */
-static inline uint64_t bench_pause(void)
-{
-    return clock_now();
-}
-
-static inline void bench_resume(struct bench_hart *hart, uint64_t paused_at)
-{
-    hart->paused += clock_now() - paused_at;
-}
+/**
+ * bench_meet - a barrier of all the run's harts that returns when the last of them came, the same for all.
+ * Bounds of what is measured are such moments: a hart that the host runs late has then lost time that
+ * counts, whereas bounds of its own would let harts that took turns add up to more than the machine can do.
+ */
+uint64_t bench_meet(struct bench_hart *hart);
 
 /*
  * BENCH_LOOP(run, loop) defines a workload's run function from a loop that takes `const bool timed`, so that the
@@ -137,8 +137,8 @@ static inline void bench_resume(struct bench_hart *hart, uint64_t paused_at)
             loop(hart, rounds, false);                                                                       \
     }
 
-/** bench_record - a latency that began at @since, the clock's own cost taken off. */
-void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since);
+/** bench_record - a latency from @since to @until, the clock's own cost taken off. Outside of critical sections. */
+void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since, uint64_t until);
 
 /** bench_alloc, bench_free - frame_alloc and frame_free on the allocator under test, timed in timed trials.
  *  A failed allocation is counted; freeing PFN_NONE is nothing. */
@@ -148,7 +148,7 @@ static ALWAYS_INLINE pfn_t bench_alloc(
     uint64_t since = timed ? clock_now() : 0;
     pfn_t pfn = frame_alloc(hart->arena, order, flags);
     if (timed)
-        bench_record(hart, BENCH_TAKE, since);
+        bench_record(hart, BENCH_TAKE, since, clock_now());
     if (unlikely(pfn_is_none(pfn)))
         hart->failed++;
     return pfn;
@@ -161,7 +161,7 @@ static ALWAYS_INLINE void bench_free(struct bench_hart *hart, pfn_t pfn, unsigne
     uint64_t since = timed ? clock_now() : 0;
     frame_free(hart->arena, pfn, order);
     if (timed)
-        bench_record(hart, BENCH_GIVE, since);
+        bench_record(hart, BENCH_GIVE, since, clock_now());
 }
 
 #endif

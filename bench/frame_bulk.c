@@ -96,13 +96,11 @@ BENCH_LOOP(run, loop)
  * look-up is the benchmark's doing, not the allocator's. Waiting for the slowest to have allocated is measured. */
 static void gather(struct bench_hart *hart, const struct bulk *bulk)
 {
-    barrier_wait(&hart->run->barrier); /* all have allocated */
-    uint64_t at = bench_pause();
+    uint64_t since = bench_meet(hart); /* all have allocated */
     size_t first = hart->index * bulk->share;
     for (size_t i = first; i < first + bulk->share; i++)
         bulk->mine[i] = bulk->held[bulk->order[i]];
-    barrier_wait(&hart->run->barrier); /* all have read */
-    bench_resume(hart, at);
+    hart->paused += bench_meet(hart) - since; /* all have read */
 }
 
 static ALWAYS_INLINE void loop_random(struct bench_hart *hart, uint64_t rounds, const bool timed)

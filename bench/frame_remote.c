@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 
+#include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "bench/bench.h"
 #include "bench/workloads.h"
@@ -47,7 +48,7 @@ static ALWAYS_INLINE bool consume(struct bench_hart *hart, struct ring *ring, co
     for (uint64_t i = consumed; i < produced; i++)
         bench_free(hart, ring->frames[i & RING_MASK], 0, timed);
     /* Release (fence rw,w; sd): we have read the slots before the producer fills them again. */
-    atomic_store_explicit(&ring->consumed, produced, memory_order_release);
+    store_release(&ring->consumed, produced);
     return true;
 }
 
@@ -55,12 +56,13 @@ static ALWAYS_INLINE bool consume(struct bench_hart *hart, struct ring *ring, co
 static ALWAYS_INLINE bool produce(struct bench_hart *hart, struct ring *ring, const bool timed)
 {
     uint64_t produced = atomic_load_explicit(&ring->produced, memory_order_relaxed); /* only we write it */
-    /* Acquire, pairs with the release in consume. */
+    /* Acquire (ld; fence r,rw), pairs with the release in consume. */
     if (produced - atomic_load_explicit(&ring->consumed, memory_order_acquire) > RING_MASK + 1 - LINE_FRAMES)
         return false;
     for (uint64_t i = produced; i < produced + LINE_FRAMES; i++)
         ring->frames[i & RING_MASK] = bench_alloc(hart, 0, 0, timed);
-    atomic_store_explicit(&ring->produced, produced + LINE_FRAMES, memory_order_release);
+    /* Release (fence rw,w; sd), pairs with the acquire in consume. */
+    store_release(&ring->produced, produced + LINE_FRAMES);
     return true;
 }
 

@@ -1,8 +1,10 @@
 /*
  * One data point: the allocator under test is made anew, the harts warm it up, then run the trials and one pass
  * with latencies. In a trial all harts start together behind a barrier and stop at a deadline. A hart's span
- * begins at the common start, even if the host runs it only later: spans that did not overlap would add up to
- * more than the machine can do. It ends when the hart stops, so one that is late does not stretch the others'.
+ * begins when the last of them has come, even if the host runs it only later: spans that did not overlap would
+ * add up to more than the machine can do. It does not begin before: what the host spends on harts that wait
+ * for the others can be longer than a trial. It ends when the hart stops, so one that is late does not stretch
+ * the others'.
  */
 #include "bench/harness.h"
 #include "lib/error.h"
@@ -55,10 +57,22 @@ int bench_prepare(void)
     return 0;
 }
 
-void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since)
+void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since, uint64_t until)
 {
-    uint64_t took = clock_now() - since, overhead = clock_overhead();
+    uint64_t took = until - since, overhead = clock_overhead();
     histogram_record(hart->latency[kind], took > overhead ? took - overhead : 0);
+}
+
+uint64_t bench_meet(struct bench_hart *hart)
+{
+    const struct bench_run *run = hart->run;
+    unsigned meeting = hart->meetings++ % ARRAY_SIZE(hart->arrived);
+    uint64_t last = 0;
+    hart->arrived[meeting] = clock_now();
+    barrier_wait(&hart->run->barrier); /* every hart's time is written before, and read after */
+    for (unsigned i = 0; i < run->nharts; i++)
+        last = MAX(last, run->harts[i].arrived[meeting]);
+    return last;
 }
 
 /* Whether the harts of a collective workload have done enough. All must answer alike, so hart 0 decides before
@@ -76,20 +90,15 @@ static bool over_together(struct bench_hart *hart)
 
 static void begin(struct bench_hart *hart)
 {
-    struct bench_run *run = hart->run;
     hart->ops = hart->failed = hart->round = hart->paused = 0;
-    barrier_wait(&run->barrier);
-    if (hart->index == 0) {
-        run->start = clock_now();
-        run->deadline = run->start + run->span;
-    }
-    barrier_wait(&run->barrier);
     memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
+    hart->start = bench_meet(hart);
+    hart->deadline = hart->start + hart->run->span;
 }
 
 static void end(struct bench_hart *hart)
 {
-    hart->cycles = clock_now() - hart->run->start - hart->paused;
+    hart->cycles = clock_now() - hart->start - hart->paused;
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         hart->counters[i] = arch_hart_self()->counters[i] - hart->counters[i];
 }
@@ -107,6 +116,16 @@ static void take_part(void *argument)
     end(hart);
 }
 
+/* Operations a second. What does not fit 64 bits loses bits that no clock is exact to. */
+static uint64_t ops_per_sec(uint64_t ops, uint64_t cycles)
+{
+    while (ops > UINT64_MAX / clock_hz()) {
+        ops /= 2;
+        cycles /= 2;
+    }
+    return cycles ? ops * clock_hz() / cycles : 0;
+}
+
 static void summarise(struct bench_run *run, struct trial *trial)
 {
     uint64_t ops[HART_MAX];
@@ -117,7 +136,7 @@ static void summarise(struct bench_run *run, struct trial *trial)
         trial->ops += hart->ops;
         trial->cycles += hart->cycles;
         trial->failed += hart->failed;
-        trial->ops_per_sec += hart->cycles ? hart->ops * clock_hz() / hart->cycles : 0;
+        trial->ops_per_sec += ops_per_sec(hart->ops, hart->cycles);
         for (unsigned k = 0; k < COUNTER_COUNT; k++)
             trial->counters[k] += hart->counters[k];
     }
@@ -151,6 +170,7 @@ static int prepare_run(struct bench_run *run)
         hart->run = run;
         hart->arena = run->variant.frame ? &run->arena : NULL;
         hart->index = i;
+        hart->meetings = 0;
         rng_seed(&hart->rng, run->seed, i);
         for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++)
             histogram_reset(hart->latency[kind]);

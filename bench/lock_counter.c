@@ -61,11 +61,12 @@ static ALWAYS_INLINE void loop(struct bench_hart *hart, uint64_t rounds, const b
     for (uint64_t i = 0; i < rounds; i++) {
         uint64_t since = timed ? clock_now() : 0;
         lock_acquire(&state->lock, &node);
-        if (timed)
-            bench_record(hart, BENCH_TAKE, since);
+        uint64_t until = timed ? clock_now() : 0;
         state->count++;
         delay(section);
         lock_release(&state->lock, &node);
+        if (timed)
+            bench_record(hart, BENCH_TAKE, since, until);
         delay(gap);
     }
     hart->ops += rounds;

@@ -141,8 +141,7 @@ static void drop(struct stress_hart *hart, block_t block)
     size_t frames = (size_t)1 << block_order(block);
     pattern_check(hart, block);
     frame_free(&stress.arena, pfn_add(stress.arena.base, block_frame(block)), block_order(block));
-    /* Relaxed: the allocator has the frames back before the count says so, on this hart's program order and
-     * because the free's own release comes between; a late sight of it only makes SLICE_BRIM ask for less. */
+    /* Release, pairs with the acquire in take: the allocator has the frames back before the count says so. */
     atomic_fetch_sub_explicit(&stress.asked_for, frames, memory_order_release);
     hart->operations++;
 }
