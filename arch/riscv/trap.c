@@ -13,13 +13,6 @@
 static uint64_t expected[HART_MAX];
 static void (*ipi_handler)(void);
 
-extern char trap_entry[];
-
-void trap_init(void)
-{
-    csr_write(stvec, trap_entry);
-}
-
 void trap_set_ipi(void (*handler)(void))
 {
     ipi_handler = handler;

@@ -8,18 +8,12 @@
 #include "tests/kernel/test.h"
 
 static _Atomic uint32_t failed_checks;
-static const char *skipped;
 static const char *selection;
 
 void test_failed(const char *condition, const char *file, int line)
 {
     atomic_fetch_add_explicit(&failed_checks, 1, memory_order_relaxed);
     console_format("# %s:%d: not true: %s\n", file, line, condition);
-}
-
-void test_skip(const char *reason)
-{
-    skipped = reason;
 }
 
 static const char *test_name_at(size_t i)
@@ -36,12 +30,10 @@ static int apply_test(const char *value, struct writer *why)
 /* Returns whether it passed. */
 static bool run_one(const struct test *test, unsigned number)
 {
-    skipped = NULL;
     atomic_store_explicit(&failed_checks, 0, memory_order_relaxed);
     test->run();
     bool passed = atomic_load_explicit(&failed_checks, memory_order_relaxed) == 0;
-    console_format("%sok %u - %s%s%s\n", passed ? "" : "not ", number, test->name, skipped ? " # SKIP " : "",
-        skipped ? skipped : "");
+    console_format("%sok %u - %s\n", passed ? "" : "not ", number, test->name);
     return passed;
 }
 

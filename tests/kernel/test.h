@@ -29,7 +29,4 @@ LINK_SET_DECLARE(tests, const struct test);
 /** test_failed - note a failed check. Any hart. */
 void test_failed(const char *condition, const char *file, int line);
 
-/** test_skip - say that the test cannot run on this machine, and why; then return from it. */
-void test_skip(const char *reason);
-
 #endif

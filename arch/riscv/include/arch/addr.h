@@ -50,12 +50,6 @@ static inline pfn_t paddr_to_pfn_floor(paddr_t paddr)
     return PFN(paddr.value >> PAGE_SHIFT);
 }
 
-/** paddr_to_pfn_ceil - the first frame that begins at or behind the address. */
-static inline pfn_t paddr_to_pfn_ceil(paddr_t paddr)
-{
-    return PFN((paddr.value + PAGE_BYTES - 1) >> PAGE_SHIFT);
-}
-
 /** paddr_to_direct, pfn_to_direct - where the direct map shows it; valid for RAM only. */
 static inline void *paddr_to_direct(paddr_t paddr)
 {

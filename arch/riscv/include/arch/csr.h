@@ -5,9 +5,7 @@
 #ifndef ARCH_CSR_H
 #define ARCH_CSR_H
 
-#define SSTATUS_SIE  (1ul << 1)
-#define SSTATUS_SPIE (1ul << 5)
-#define SSTATUS_SPP  (1ul << 8)
+#define SSTATUS_SIE (1ul << 1)
 
 /* sie and sip */
 #define INTERRUPT_SOFTWARE (1ul << 1)
@@ -16,17 +14,14 @@
 #define SCAUSE_INTERRUPT (1ul << 63)
 #define SCAUSE_SOFTWARE  (SCAUSE_INTERRUPT | 1)
 
-#define SATP_MODE_SV39 (8ul << 60)
-
 #define csr_read(csr)                                                                                        \
     ({                                                                                                       \
         unsigned long csr_value_;                                                                            \
         __asm__ volatile("csrr %0, " #csr : "=r"(csr_value_)::"memory");                                     \
         csr_value_;                                                                                          \
     })
-#define csr_write(csr, value) __asm__ volatile("csrw " #csr ", %0" ::"rK"((unsigned long)(value)) : "memory")
-#define csr_set(csr, bits)    __asm__ volatile("csrs " #csr ", %0" ::"rK"((unsigned long)(bits)) : "memory")
-#define csr_clear(csr, bits)  __asm__ volatile("csrc " #csr ", %0" ::"rK"((unsigned long)(bits)) : "memory")
+#define csr_set(csr, bits)   __asm__ volatile("csrs " #csr ", %0" ::"rK"((unsigned long)(bits)) : "memory")
+#define csr_clear(csr, bits) __asm__ volatile("csrc " #csr ", %0" ::"rK"((unsigned long)(bits)) : "memory")
 #define csr_read_clear(csr, bits)                                                                            \
     ({                                                                                                       \
         unsigned long csr_value_;                                                                            \

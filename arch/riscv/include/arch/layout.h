@@ -28,7 +28,8 @@
 
 #define HART_MAX 64
 
-/* A hart's kernel stack: the deepest path seen (panic with a backtrace inside a trap) takes under 4 KiB. */
+/* A hart's kernel stack: the deepest path (a fault in a refill under the harness, reported with a backtrace) takes
+ * about 5 KiB by the sum of its frames. */
 #define HART_STACK_BYTES 16384
 
 #endif

@@ -15,11 +15,7 @@ struct trap_frame {
 
 #define TRAP_FRAME_PC 0
 #define TRAP_FRAME_RA 1
-#define TRAP_FRAME_SP 2
 #define TRAP_FRAME_FP 8
-
-/** trap_init - route this hart's traps to trap_entry.S. */
-void trap_init(void);
 
 /** trap_set_ipi - what runs when a software interrupt arrives, with interrupts off. */
 void trap_set_ipi(void (*handler)(void));
