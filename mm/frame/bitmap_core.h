@@ -44,7 +44,7 @@ unsigned bitmap_core_take_singles(struct bitmap_core *core, uint32_t *indices, u
 /** bitmap_core_give_singles - free n blocks of one frame; runs of frames of one word cost one store. */
 void bitmap_core_give_singles(struct bitmap_core *core, const uint32_t *indices, unsigned n);
 
-/** bitmap_core_holds - whether exactly this block is taken. Any index, aligned or not, in range. */
+/** bitmap_core_holds - whether exactly this block is taken. In range and aligned to its size. */
 bool bitmap_core_holds(const struct bitmap_core *core, uint32_t index, unsigned order);
 
 /** bitmap_core_block_of - the head of the block that a frame belongs to; BITMAP_NONE for a free frame. */

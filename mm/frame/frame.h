@@ -39,7 +39,7 @@ struct frame_allocator_ops {
     /* A free block, or PFN_NONE: exhausted. order <= FRAME_ORDER_MAX. */
     pfn_t (*alloc)(struct frame_allocator *fa, unsigned order);
 
-    /* Give a block back. A wrong free (frame_bad_free) is reported and changes nothing. */
+    /* Give a block back. A wrong free is handed to frame_refuse() and changes nothing. */
     void (*free)(struct frame_allocator *fa, pfn_t pfn, unsigned order);
 
     /* Frames free anywhere, caches included: exact when the harts are quiet. */

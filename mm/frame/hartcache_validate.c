@@ -35,9 +35,10 @@ static int check_stack(struct frame_allocator *fa, const struct frame_stack *sta
     struct hartcache *shared = hartcache_shared(fa);
     for (unsigned i = 0; i < frame_stack_count(stack); i++) {
         uint64_t index = frame_stack_at(stack, i).value - fa->base.value;
-        if (index >= fa->nframes) {
-            console_format("frame: %s (hartcache): a stack holds frame number 0x%llx, outside of the arena\n",
-                fa->name, (unsigned long long)(index + fa->base.value));
+        enum frame_misuse_kind kind;
+        if (frame_misplaced(fa, frame_stack_at(stack, i), order, &kind)) {
+            console_format("frame: %s (hartcache): a stack holds frame number 0x%llx: %s\n", fa->name,
+                (unsigned long long)(index + fa->base.value), frame_misuse_text(kind));
             return ERR_CORRUPT;
         }
         if (!bitmap_core_holds(&shared->core, index, order))
