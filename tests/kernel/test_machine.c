@@ -47,6 +47,20 @@ TEST(machine_direct_map_shows_ram_and_nothing_else)
     CHECK(trap_expected() == LOAD_PAGE_FAULT);
 }
 
+TEST(machine_parts_of_memory_do_not_overlap)
+{
+    const struct memory_plan *plan = memory_plan();
+    uint64_t kernel = plan->kernel_first.value, kernel_end = kernel + plan->kernel_bytes;
+    uint64_t metadata = direct_to_paddr(plan->metadata).value, arena = pfn_to_paddr(plan->arena_base).value;
+    uint64_t frames = pfn_to_paddr(kernel_frames.base).value;
+    CHECK(image_to_paddr(_image_end).value <= kernel || kernel_end <= image_to_paddr(_image_start).value);
+    CHECK(plan->ram_first.value <= kernel && kernel <= frames);
+    CHECK(frames + kernel_frames.nframes * PAGE_BYTES <= kernel_end);
+    CHECK(kernel_end <= metadata && metadata + plan->metadata_bytes <= arena);
+    CHECK(arena + plan->arena_frames * PAGE_BYTES <= plan->ram_end.value);
+    CHECK(IS_POWER_OF_TWO(plan->arena_frames) && plan->arena_frames >= ARENA_FRAMES_MIN);
+}
+
 #define STORE_PAGE_FAULT    15
 #define ILLEGAL_INSTRUCTION 2
 
