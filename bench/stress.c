@@ -26,6 +26,10 @@
 #define SLICE_STEPS 20000
 #define SLICE_HZ    5
 
+/* Steps between two looks at the clock: where a fair lock waits for the host's scheduler at every hand-over, a
+ * step takes milliseconds. */
+#define SLICE_LOOK 8
+
 /* Blocks that a hart holds in a mixed slice. */
 #define MIXED_BLOCKS 64
 
@@ -222,7 +226,7 @@ static void run_slice(void *unused)
             step_mixed(hart, bits);
         else
             step_singles(hart, bits);
-        if (i % 64 == 0 &&
+        if (i % SLICE_LOOK == 0 &&
             (time_now() >= stress.slice_end || atomic_load_explicit(&stress.failures, memory_order_relaxed)))
             break;
     }
