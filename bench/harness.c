@@ -1,20 +1,21 @@
 /*
- * One data point: the allocator under test is made anew, the harts warm it up, then run the trials and one pass
- * with latencies. In a trial all harts start together behind a barrier and stop at a deadline. A hart's span
+ * One data point: the allocator under test is made anew, then the harts run the trials and one pass with
+ * latencies, each with a warm-up of its own. Under the model a trial is one region. In a trial all harts start together behind a barrier and stop at a deadline. A hart's span
  * begins when the last of them has come, even if the host runs it only later: spans that did not overlap would
  * add up to more than the machine can do. It does not begin before: what the host spends on harts that wait
  * for the others can be longer than a trial. It ends when the hart stops, so one that is late does not stretch
  * the others'.
  */
 #include "bench/harness.h"
+#include "arch/model.h"
 #include "lib/error.h"
 #include "lib/stats.h"
 #include "lib/string.h"
 #include "mm/memory.h"
 #include "smp/call.h"
 
-/* A warm-up lasts half a trial: caches are full and branch paths translated after a tenth of that. */
-#define WARM_UP_DIVISOR 2
+/* Each trial warms up for a quarter of its length: caches are full and code is translated after a tenth of that. */
+#define WARM_UP_DIVISOR 4
 
 #define NEVER UINT64_MAX
 
@@ -24,6 +25,7 @@ static struct histogram *merged[BENCH_LATENCIES];
 struct trial {
     uint64_t ops, cycles, ops_per_sec, failed, fairness;
     uint64_t counters[COUNTER_COUNT];
+    uint64_t model[MODEL_STAT_COUNT];
 };
 
 void *bench_buffer(size_t bytes)
@@ -88,19 +90,34 @@ static bool over_together(struct bench_hart *hart)
     return atomic_load_explicit(&run->last_round, memory_order_relaxed) == hart->round;
 }
 
-static void begin(struct bench_hart *hart)
+static void begin(struct bench_hart *hart, uint64_t span)
 {
     hart->ops = hart->failed = hart->round = hart->paused = 0;
+    if (hart->index == 0) /* published by the barrier of the meeting */
+        atomic_store_explicit(&hart->run->last_round, NEVER, memory_order_relaxed);
     memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
     hart->start = bench_meet(hart);
-    hart->deadline = hart->start + hart->run->span;
+    hart->deadline = hart->start + span;
+    model_measure();
 }
 
 static void end(struct bench_hart *hart)
 {
     hart->cycles = clock_now() - hart->start - hart->paused;
+    hart->total_ops += hart->ops;
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         hart->counters[i] = arch_hart_self()->counters[i] - hart->counters[i];
+}
+
+/* Works for so long. What the last call of it measured is what a trial reports. */
+static void spend(struct bench_hart *hart, uint64_t span)
+{
+    const struct workload *workload = hart->run->workload;
+    begin(hart, span);
+    do
+        workload->run(hart, workload->rounds);
+    while (workload->collective ? !over_together(hart) : !bench_over(hart));
+    end(hart);
 }
 
 /* A hart's share of a trial. Participants are the harts 0 … n − 1, so a hart's index is its place. */
@@ -108,12 +125,10 @@ static void take_part(void *argument)
 {
     struct bench_run *run = argument;
     struct bench_hart *hart = &run->harts[hart_index()];
-    const struct workload *workload = run->workload;
-    begin(hart);
-    do
-        workload->run(hart, workload->rounds);
-    while (workload->collective ? !over_together(hart) : !bench_over(hart));
-    end(hart);
+    model_enter(run->nharts);
+    spend(hart, run->span / WARM_UP_DIVISOR);
+    spend(hart, run->span);
+    model_leave();
 }
 
 /* Operations a second. What does not fit 64 bits loses bits that no clock is exact to. */
@@ -139,15 +154,17 @@ static void summarise(struct bench_run *run, struct trial *trial)
         trial->ops_per_sec += ops_per_sec(hart->ops, hart->cycles);
         for (unsigned k = 0; k < COUNTER_COUNT; k++)
             trial->counters[k] += hart->counters[k];
+        run->total_ops += hart->total_ops;
+        hart->total_ops = 0;
     }
+    for (unsigned i = 0; i < MODEL_STAT_COUNT; i++)
+        trial->model[i] = model_stat_sum(i, run->nharts);
     trial->fairness = stats_jain_millionths(ops, run->nharts);
-    run->total_ops += trial->ops;
 }
 
 static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct trial *trial)
 {
     run->span = span;
-    atomic_store_explicit(&run->last_round, NEVER, memory_order_relaxed); /* smp_call publishes it */
     for (unsigned i = 0; i < run->nharts; i++)
         run->harts[i].timed = timed;
     smp_call(hart_mask_first(run->nharts), take_part, run);
@@ -171,6 +188,7 @@ static int prepare_run(struct bench_run *run)
         hart->arena = run->variant.frame ? &run->arena : NULL;
         hart->index = i;
         hart->meetings = 0;
+        hart->total_ops = 0;
         rng_seed(&hart->rng, run->seed, i);
         for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++)
             histogram_reset(hart->latency[kind]);
@@ -196,6 +214,7 @@ static void choose(const struct trial *trials, unsigned count, struct bench_resu
     result->failed_ops = median->failed;
     result->fairness_millionths = median->fairness;
     memcpy(result->counters, median->counters, sizeof(result->counters));
+    memcpy(result->model, median->model, sizeof(result->model));
 }
 
 static void collect_latencies(struct bench_run *run, struct bench_result *result)
@@ -232,13 +251,22 @@ static int inspect_arena(struct bench_run *run, struct bench_result *result, str
     return error;
 }
 
+static int inspect_model(const struct bench_result *result, struct writer *why)
+{
+    if (result->model[MODEL_STAT_RESCUES] == 0)
+        return 0;
+    writer_format(
+        why, "the model had to let harts run out of order %lu times", result->model[MODEL_STAT_RESCUES]);
+    return ERR_CORRUPT;
+}
+
 int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
     const struct bench_plan *plan, struct bench_result *result, struct writer *why)
 {
     static struct bench_run run; /* one at a time; too large for a stack */
     static struct trial trials[TRIALS_MAX];
     struct trial discarded;
-    uint64_t span = clock_hz() / 1000 * plan->trial_ms;
+    uint64_t span = clock_kind() == CLOCK_MODEL ? plan->trial_cycles : clock_hz() / 1000 * plan->trial_ms;
 
     memset(result, 0, sizeof(*result));
     memset(&run, 0, sizeof(run));
@@ -252,7 +280,6 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
         writer_format(why, "setup: %s", error_text(error));
         return error;
     }
-    run_trial(&run, span / WARM_UP_DIVISOR, false, &discarded);
     for (unsigned i = 0; i < plan->trials; i++)
         run_trial(&run, span, false, &trials[i]);
     run_trial(&run, span, true, &discarded);
@@ -263,5 +290,5 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     if (workload->teardown)
         workload->teardown(&run);
     int arena_error = inspect_arena(&run, result, why);
-    return error ? error : arena_error;
+    return error ? error : arena_error ? arena_error : inspect_model(result, why);
 }

@@ -2,13 +2,15 @@
 #ifndef BENCH_HARNESS_H
 #define BENCH_HARNESS_H
 
+#include "arch/model_page.h"
 #include "bench/bench.h"
 
 #define TRIALS_MAX 31
 
 struct bench_plan {
     unsigned trials; /* 1 … TRIALS_MAX */
-    uint64_t trial_ms;
+    uint64_t trial_ms; /* under other clocks than the model's */
+    uint64_t trial_cycles; /* under the model's */
     uint64_t seed;
 };
 
@@ -21,6 +23,7 @@ struct bench_result {
     uint64_t failed_ops; /* allocations that found nothing */
     uint64_t fairness_millionths;
     uint64_t counters[COUNTER_COUNT];
+    uint64_t model[MODEL_STAT_COUNT]; /* where cycles went and what happened; all 0 without a model */
     size_t metadata_bytes;
     size_t stranded_frames; /* after the last trial */
     uint64_t misuses;

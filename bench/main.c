@@ -36,10 +36,19 @@ static void default_harts(struct bench_selection *chosen)
     chosen->harts[chosen->nharts++] = hart_count();
 }
 
+/* Long enough for hundreds of operations of the slowest variant on each of 64 harts, short enough that the whole
+ * default selection takes a minute or two. */
+static int apply_trial_cycles(const char *value, struct writer *why)
+{
+    return config_apply_number(value, 1000, 1000000000, &plan.trial_cycles, why);
+}
+
 static int check_machine(void)
 {
     struct bench_selection *chosen = bench_selection();
     plan.seed = chosen->seed;
+    if (clock_kind() == CLOCK_MODEL)
+        plan.trials = 1; /* they would all be the same */
     if (chosen->nharts == 0)
         default_harts(chosen);
     uint64_t most = chosen->harts[chosen->nharts - 1];
@@ -91,6 +100,9 @@ static int run_bench(void)
 CONFIG_KEY(bench_key, .name = "bench", .valid = "comma list of workloads or globs", .initial = "*",
     .apply = apply_bench, .run = run_bench);
 CONFIG_KEY(trials_key, .name = "trials", .valid = "1 to 31", .initial = "5", .apply = apply_trials);
+CONFIG_KEY(trial_cycles_key, .name = "trial_cycles",
+    .valid = "cycles a trial lasts under clock=model, 1000 to 10^9", .initial = "300000",
+    .apply = apply_trial_cycles);
 CONFIG_KEY(trial_ms_key, .name = "trial_ms", .valid = "milliseconds a trial lasts, 1 to 60000",
     .initial = "50", .apply = apply_trial_ms);
 

@@ -1,6 +1,7 @@
 /* Writing results; the format is the project's and is described in docs/results.md. */
 #include "bench/report.h"
 #include "arch/console.h"
+#include "arch/model.h"
 
 static void mark_begin(struct json *json, const char *mark)
 {
@@ -67,6 +68,17 @@ static void write_counters(struct json *json, const struct bench_result *result)
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         json_unsigned(json, counter_name(i), result->counters[i]);
     json_unsigned(json, "failed_ops", result->failed_ops);
+    for (unsigned i = MODEL_CYCLES_COUNT; i < MODEL_STAT_COUNT && clock_kind() == CLOCK_MODEL; i++)
+        json_unsigned(json, model_stat_name(i), result->model[i]);
+    json_object_end(json);
+}
+
+/* Where the cycles went; they add up to `cycles` but for the pauses of a workload. */
+static void write_attribution(struct json *json, const struct bench_result *result)
+{
+    json_object_begin(json, "attribution");
+    for (unsigned i = 0; i < MODEL_CYCLES_COUNT; i++)
+        json_unsigned(json, model_stat_name(i), result->model[i]);
     json_object_end(json);
 }
 
@@ -92,6 +104,8 @@ static void write_numbers(struct json *json, const struct bench_result *result, 
     json_ratio(json, "cycles_per_op", result->cycles, result->ops, 3);
     if (clock_kind() == CLOCK_ICOUNT)
         json_ratio(json, "insns_per_op", result->cycles, result->ops, 3);
+    else if (clock_kind() == CLOCK_MODEL)
+        json_ratio(json, "insns_per_op", result->model[MODEL_STAT_INSNS], result->ops, 3);
     else
         json_null(json, "insns_per_op");
     write_latency(json, "latency", result->latency[BENCH_TAKE]);
@@ -113,6 +127,8 @@ void report_result(
     }
     write_numbers(&json, result, trials);
     write_counters(&json, result);
+    if (clock_kind() == CLOCK_MODEL)
+        write_attribution(&json, result);
     write_memory(&json, result);
     json_string(&json, "status", reason ? "failed" : "ok");
     if (reason)

@@ -30,18 +30,20 @@ static enum clock_kind chosen_clock;
 
 static const char *clock_name_at(size_t i)
 {
-    return i <= CLOCK_ICOUNT ? clock_name((enum clock_kind)i) : NULL;
+    return i <= CLOCK_MODEL ? clock_name((enum clock_kind)i) : NULL;
 }
 
 static int apply_clock(const char *value, struct writer *why)
 {
     int error = config_apply_choice(value, clock_name_at, why);
     if (!error)
-        chosen_clock = strcmp(value, clock_name(CLOCK_ICOUNT)) == 0 ? CLOCK_ICOUNT : CLOCK_HOST;
+        for (chosen_clock = CLOCK_HOST; strcmp(value, clock_name(chosen_clock)) != 0;)
+            chosen_clock++;
     return error;
 }
 
-CONFIG_KEY(clock_key, .name = "clock", .valid = "host or icount", .initial = "host", .apply = apply_clock);
+CONFIG_KEY(
+    clock_key, .name = "clock", .valid = "host, icount or model", .initial = "host", .apply = apply_clock);
 
 /* What the kernel itself runs on, as opposed to what it measures. Backoff rather than a queue: with more
  * harts than host cores a queue's turn may belong to a hart that the host does not run. */
@@ -115,6 +117,18 @@ static void configure(void)
         give_up("%s", text);
 }
 
+static void start_clock(void)
+{
+    static const char *const missing[] = {
+        [CLOCK_HOST] = "the cycle counter does not run",
+        [CLOCK_ICOUNT] = "the cycle counter does not count instructions: give QEMU -icount shift=0",
+        [CLOCK_MODEL] =
+            "no model answers: give QEMU the plugin tools/model, built from the same commit as this kernel",
+    };
+    if (clock_init(chosen_clock, machine.timebase_hz))
+        give_up("clock=%s: %s", clock_name(chosen_clock), missing[chosen_clock]);
+}
+
 static void divide_memory(struct fdt_range fdt)
 {
     struct fdt_range taken[] = {
@@ -183,9 +197,7 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
     if (smp_adopt_boot_hart(
             machine.hartids, machine.nharts, (hart_id_t){hart_id}, arch_hart_self()->stack_base))
         give_up("hart id %lu booted but is not in the device tree", hart_id);
-    if (clock_init(chosen_clock, machine.timebase_hz))
-        give_up("clock=%s: the cycle counter does not count so here (icount needs QEMU's -icount shift=0)",
-            clock_name(chosen_clock));
+    start_clock();
     divide_memory(fdt);
     start_harts();
     print_configuration();

@@ -17,8 +17,10 @@ static struct {
     uint64_t overhead;
 } clock;
 
-static const char *const names[] = {[CLOCK_HOST] = "host", [CLOCK_ICOUNT] = "icount"};
-static const char *const units[] = {[CLOCK_HOST] = "host cycles", [CLOCK_ICOUNT] = "instructions"};
+static const char *const names[] = {
+    [CLOCK_HOST] = "host", [CLOCK_ICOUNT] = "icount", [CLOCK_MODEL] = "model"};
+static const char *const units[] = {
+    [CLOCK_HOST] = "host cycles", [CLOCK_ICOUNT] = "instructions", [CLOCK_MODEL] = "cycles"};
 
 uint64_t time_now(void)
 {
@@ -77,6 +79,11 @@ int clock_init(enum clock_kind kind, uint64_t timebase_hz)
 {
     clock.kind = kind;
     clock.timebase_hz = timebase_hz;
+    if (kind == CLOCK_MODEL) {
+        int error = model_hello();
+        clock.hz = model_page.clock_hz;
+        return error;
+    }
     clock.hz = rate();
     clock.overhead = least_gap();
     if (clock.hz == 0 || (kind == CLOCK_ICOUNT && !counts_instructions()))

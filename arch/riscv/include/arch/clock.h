@@ -10,13 +10,14 @@
 
 #include "lib/base.h"
 #include "arch/csr.h"
+#include "arch/model.h"
 
-enum clock_kind { CLOCK_HOST, CLOCK_ICOUNT };
+enum clock_kind { CLOCK_HOST, CLOCK_ICOUNT, CLOCK_MODEL };
 
 /** clock_now - the current time in clock cycles; comparable between harts. */
 static inline uint64_t clock_now(void)
 {
-    return csr_read(cycle);
+    return model_present ? model_now() : csr_read(cycle);
 }
 
 /**

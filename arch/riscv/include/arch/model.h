@@ -1,0 +1,62 @@
+/*
+ * The kernel's side of the machine model (tools/model/): hints, which do nothing where no model listens, so whoever
+ * measures gives them under every clock; and what the model answers.
+ */
+#ifndef ARCH_MODEL_H
+#define ARCH_MODEL_H
+
+#include "arch/hart.h"
+#include "arch/model_page.h"
+#include "lib/base.h"
+
+/* Written by the model. */
+extern struct model_page model_page;
+
+/* Whether clock_now() is the model's; set by model_hello(). */
+extern bool model_present;
+
+#define MODEL_HINT(code) __asm__ volatile("slti x0, x0, %0" ::"i"(code) : "memory")
+
+#define MODEL_HINT_WITH(code, value)                                                                         \
+    do {                                                                                                     \
+        register uint64_t hint_a0_ __asm__("a0") = (value);                                                  \
+        __asm__ volatile("slti x0, x0, %1" ::"r"(hint_a0_), "i"(code) : "memory");                           \
+    } while (0)
+
+/** model_hello - ask whether a model of this kernel's version listens. Boot hart, once.
+ *  Returns 0, ERR_NOT_FOUND for none, ERR_UNSUPPORTED for one of another version. */
+int model_hello(void);
+
+/** model_now - this hart's virtual time in cycles; inside a region. */
+static inline uint64_t model_now(void)
+{
+    MODEL_HINT(MODEL_HINT_TIME);
+    return *(volatile uint64_t *)&model_page.time[hart_index()].now;
+}
+
+/** model_enter - begin a region: wait until @nharts harts have called this, then run in virtual time from 0, with
+ *  empty caches and TLBs. Interrupts on. */
+static inline void model_enter(unsigned nharts)
+{
+    MODEL_HINT_WITH(MODEL_HINT_ENTER, nharts);
+}
+
+/** model_measure - this hart's statistics begin here. */
+static inline void model_measure(void)
+{
+    MODEL_HINT(MODEL_HINT_MEASURE);
+}
+
+/** model_leave - they end here, and the hart runs freely again. */
+static inline void model_leave(void)
+{
+    MODEL_HINT(MODEL_HINT_LEAVE);
+}
+
+/** model_stat_name - the statistic's name in results. */
+const char *model_stat_name(enum model_stat stat);
+
+/** model_stat_sum - over the harts 0 … nharts − 1, of their last region. */
+uint64_t model_stat_sum(enum model_stat stat, unsigned nharts);
+
+#endif

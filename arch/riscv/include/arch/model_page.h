@@ -1,0 +1,67 @@
+/*
+ * What the kernel and the model (tools/model/) share: the hints by which the kernel speaks and the page where the model
+ * answers. Both include this file. A hint is `slti x0, x0, code`, an encoding that the ISA reserves for custom
+ * hints and that does nothing anywhere else (RISC-V unprivileged specification, "HINT Instructions").
+ */
+#ifndef ARCH_MODEL_PAGE_H
+#define ARCH_MODEL_PAGE_H
+
+#include <stdint.h>
+
+#define MODEL_HINT_TIME    1 /* write this hart's time into the page */
+#define MODEL_HINT_HELLO   2 /* a0: physical address of the page */
+#define MODEL_HINT_ENTER   3 /* a0: how many harts will come; goes on when all have */
+#define MODEL_HINT_MEASURE 4 /* this hart's statistics begin here */
+#define MODEL_HINT_LEAVE   5 /* and end here; the hart runs freely again */
+
+/* Where a hart's cycles went: X(identifier, name in results). They add up to its span. */
+#define MODEL_CYCLES_LIST(X)                                                                                 \
+    X(COMPUTE, "compute") /* one for each instruction */                                                     \
+    X(MISS, "miss") /* latency of misses that an instruction waited for */                                   \
+    X(QUEUE, "queue") /* waiting for a line or its home bank to be free */                                   \
+    X(TLB, "tlb") /* walks, second-level hits, flushes */                                                    \
+    X(DRAIN, "store_drain") /* waiting for the store buffer */                                               \
+    X(ATOMIC, "atomic") /* atomics and fences on lines that are there */                                     \
+    X(TRAP, "trap") /* entry and return */                                                                   \
+    X(IPI_WAIT, "ipi_wait") /* idle until an interrupt came, and its delivery */                             \
+    X(SPIN, "spin") /* turns of wait loops that nobody had to simulate */                                    \
+    X(MMIO, "mmio")
+
+/* What happened: counts. */
+#define MODEL_EVENTS_LIST(X)                                                                                 \
+    X(INSNS, "insns")                                                                                        \
+    X(TRANSFERS, "line_transfer") /* lines taken from another hart */                                        \
+    X(INVALIDATIONS, "invalidation") /* copies of others that a write took away */                           \
+    X(L2_HITS, "l2_hit")                                                                                     \
+    X(LLC_HITS, "llc_hit")                                                                                   \
+    X(DRAM, "dram")                                                                                          \
+    X(TLB_MISSES, "tlb_miss") /* page-table walks */                                                         \
+    X(IPIS, "model_ipi")                                                                                     \
+    X(RESCUES, "rescue") /* the model had to let harts go to prevent a hang: not a valid point */
+
+enum model_stat {
+#define MODEL_STAT_ENUM(id, name) MODEL_STAT_##id,
+    MODEL_CYCLES_LIST(MODEL_STAT_ENUM) MODEL_CYCLES_COUNT,
+    MODEL_STAT_EVENTS_BASE = MODEL_CYCLES_COUNT - 1,
+    MODEL_EVENTS_LIST(MODEL_STAT_ENUM) MODEL_STAT_COUNT
+#undef MODEL_STAT_ENUM
+};
+
+#define MODEL_PAGE_MAGIC   0x4c45444f4d534148ull /* "HASMODEL" */
+#define MODEL_PAGE_VERSION 2 /* of this layout and these lists */
+
+#define MODEL_HARTS_MAX 64
+
+struct model_page {
+    uint64_t magic; /* written last */
+    uint64_t version;
+    uint64_t clock_hz;
+    char profile[40];
+    struct {
+        uint64_t now;
+        uint64_t unused[7];
+    } time[MODEL_HARTS_MAX];
+    uint64_t stats[MODEL_HARTS_MAX][MODEL_STAT_COUNT];
+};
+
+#endif
