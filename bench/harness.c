@@ -92,9 +92,8 @@ static bool over_together(struct bench_hart *hart)
 
 static void begin(struct bench_hart *hart, uint64_t span)
 {
-    hart->ops = hart->failed = hart->round = hart->paused = 0;
-    if (hart->index == 0) /* published by the barrier of the meeting */
-        atomic_store_explicit(&hart->run->last_round, NEVER, memory_order_relaxed);
+    hart->ops = hart->failed = hart->paused =
+        0; /* rounds go on: a slow hart may still look at the last one */
     memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
     hart->start = bench_meet(hart);
     hart->deadline = hart->start + span;
@@ -165,8 +164,11 @@ static void summarise(struct bench_run *run, struct trial *trial)
 static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct trial *trial)
 {
     run->span = span;
-    for (unsigned i = 0; i < run->nharts; i++)
+    atomic_store_explicit(&run->last_round, NEVER, memory_order_relaxed); /* smp_call publishes it */
+    for (unsigned i = 0; i < run->nharts; i++) {
         run->harts[i].timed = timed;
+        run->harts[i].round = 0;
+    }
     smp_call(hart_mask_first(run->nharts), take_part, run);
     summarise(run, trial);
 }
