@@ -92,8 +92,8 @@ static bool over_together(struct bench_hart *hart)
 
 static void begin(struct bench_hart *hart, uint64_t span)
 {
-    hart->ops = hart->failed = hart->paused =
-        0; /* rounds go on: a slow hart may still look at the last one */
+    /* `round` goes on: a slow hart may still look at the last decision. */
+    hart->ops = hart->failed = hart->paused = 0;
     memcpy(hart->counters, arch_hart_self()->counters, sizeof(hart->counters));
     hart->start = bench_meet(hart);
     hart->deadline = hart->start + span;
