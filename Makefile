@@ -176,6 +176,29 @@ $(foreach name,release check,$(eval $(call flavour,$(name))))
 .PHONY: FORCE
 FORCE:
 
+# --- the machine model: a QEMU plugin for this host --------------------------------------------------
+
+MODEL         := build/model/libmodel.so
+MODEL_SOURCES := $(wildcard tools/model/*.c)
+MODEL_OBJECTS := $(patsubst tools/model/%.c,build/model/%.o,$(MODEL_SOURCES))
+MODEL_CFLAGS  := -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wpointer-arith -Wvla -Wundef -Itools/model -Iarch/riscv/include
+HOST_CC       ?= gcc
+
+.PHONY: model
+model: $(MODEL)
+
+build/model/%.o: tools/model/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,HOSTCC,$<)
+	$(Q)$(HOST_CC) $(MODEL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(MODEL): $(MODEL_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(HOST_CC) -shared -o $@ $^
+
+-include $(MODEL_OBJECTS:.o=.d)
+
 # --- host tests and checks --------------------------------------------------------------------------
 
 include tests/host/host.mk

@@ -1,0 +1,183 @@
+/*
+ * The guest's side of the model: hints, the page that both see, the region of interest, and interrupts between
+ * harts. kernel/../arch/riscv/model.c is the other end; arch/model_page.h is the layout.
+ */
+#include "model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+uint8_t *ram;
+uint64_t ram_bytes;
+
+static struct model_page *page;
+static uint64_t page_address;
+static unsigned members, arrived;
+static unsigned arrived_harts[HARTS_MAX];
+
+bool guest_map(const char *path)
+{
+    struct stat status;
+    int file = open(path, O_RDWR);
+    if (file < 0 || fstat(file, &status) < 0) {
+        fprintf(stderr, "error: model: the file behind the guest's RAM, %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    ram_bytes = (uint64_t)status.st_size;
+    ram = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    if (ram == MAP_FAILED) {
+        fprintf(stderr, "error: model: cannot map %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+bool guest_is_shared(uint64_t paddr)
+{
+    return page && paddr - page_address < sizeof(struct model_page);
+}
+
+/* --- registers --- */
+
+static const char *const register_names[] = {"a0", "satp", "a1", "priv"};
+
+void guest_find_registers(struct hart *hart)
+{
+    GArray *all = qemu_plugin_get_registers();
+    for (unsigned i = 0; i < all->len; i++) {
+        const qemu_plugin_reg_descriptor *reg = (qemu_plugin_reg_descriptor *)all->data + i;
+        for (unsigned k = 0; k < sizeof(register_names) / sizeof(register_names[0]); k++) {
+            if (strcmp(reg->name, register_names[k]) == 0)
+                hart->registers[k] = reg->handle;
+        }
+    }
+}
+
+uint64_t guest_register(struct hart *hart, unsigned which)
+{
+    uint64_t value = 0;
+    GByteArray *bytes = g_byte_array_new();
+    if (hart->registers[which] && qemu_plugin_read_register(hart->registers[which], bytes) > 0)
+        memcpy(&value, bytes->data, bytes->len < 8 ? bytes->len : 8);
+    g_byte_array_free(bytes, 1);
+    return value;
+}
+
+/* --- the region --- */
+
+static void greet(struct hart *hart)
+{
+    page_address = guest_register(hart, 0);
+    if (page_address < RAM_BASE || page_address - RAM_BASE > ram_bytes - sizeof(*page)) {
+        fprintf(stderr, "error: model: the guest gave %#llx for the shared page\n",
+            (unsigned long long)page_address);
+        return;
+    }
+    page = (struct model_page *)(ram + (page_address - RAM_BASE));
+    page->clock_hz = profile.clock_mhz * 1000000;
+    snprintf(page->profile, sizeof(page->profile), "%.39s", profile.name);
+    page->version = MODEL_PAGE_VERSION;
+    __atomic_store_n(&page->magic, MODEL_PAGE_MAGIC, __ATOMIC_RELEASE);
+}
+
+static void reset_hart(struct hart *hart)
+{
+    tlb_reset(hart);
+    memset(hart->stat, 0, sizeof(hart->stat));
+    hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
+    hart->spin_broken = true;
+    hart->spin_loaded = false;
+    hart->pause_line = 0;
+    hart->state = HART_READY;
+}
+
+static void begin_region(void)
+{
+    cache_reset();
+    lines_reset();
+    for (unsigned i = 0; i < arrived; i++)
+        reset_hart(&harts[arrived_harts[i]]);
+    arrived = 0;
+    sched_start();
+}
+
+/* All members meet here in host time; from then on they run in virtual time, which begins at 0. */
+static void enter(struct hart *hart)
+{
+    static unsigned lock;
+    unsigned wanted = (unsigned)guest_register(hart, 0);
+    hart->root = (guest_register(hart, 1) & ((1ull << 44) - 1)) << PAGE_SHIFT;
+    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
+        usleep(50);
+    members = wanted;
+    arrived_harts[arrived++] = hart->index;
+    if (arrived >= members)
+        begin_region();
+    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+    sched_await(hart);
+}
+
+static void begin_statistics(struct hart *hart)
+{
+    memset(hart->stat, 0, sizeof(hart->stat));
+    hart->charged = 0;
+    hart->region_start = hart_now(hart);
+}
+
+static void write_statistics(struct hart *hart)
+{
+    uint64_t cycles = hart_now(hart) - hart->region_start;
+    hart->stat[MODEL_STAT_INSNS] = hart->stat[MODEL_STAT_COMPUTE] = cycles - hart->charged;
+    hart->stat[MODEL_STAT_RESCUES] = rescues;
+    if (page)
+        memcpy(page->stats[hart->index], hart->stat, sizeof(hart->stat));
+}
+
+static void leave(struct hart *hart)
+{
+    write_statistics(hart);
+    sched_leave(hart, HART_FREE);
+}
+
+void guest_hint(struct hart *hart, unsigned code)
+{
+    if (code == MODEL_HINT_HELLO) {
+        greet(hart);
+    } else if (code == MODEL_HINT_ENTER) {
+        if (!hart_modelled(hart))
+            enter(hart);
+    } else if (hart_modelled(hart)) {
+        if (code == MODEL_HINT_TIME && page)
+            page->time[hart->index].now = hart_now(hart);
+        else if (code == MODEL_HINT_MEASURE)
+            begin_statistics(hart);
+        else if (code == MODEL_HINT_LEAVE)
+            leave(hart);
+    }
+}
+
+/* --- interrupts --- */
+
+/* The machine-level software interrupt words of the ACLINT, one a hart. */
+#define MSWI_BASE 0x2000000ull
+
+void guest_mmio(struct hart *hart, uint64_t paddr, bool store)
+{
+    charge(hart, MODEL_STAT_MMIO, profile.mmio);
+    uint64_t target = (paddr - MSWI_BASE) / 4;
+    if (!store || paddr < MSWI_BASE || target >= nharts || target == hart->index)
+        return;
+    struct hart *to = &harts[target];
+    uint64_t when = hart_now(hart) + profile.ipi;
+    hart->stat[MODEL_STAT_IPIS]++;
+    if (to->state == HART_IDLE || to->state == HART_SPIN)
+        sched_wake(hart, to, when);
+    else if (to->state == HART_READY && when > to->ipi_at)
+        to->ipi_at = when;
+}

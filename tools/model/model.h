@@ -1,0 +1,252 @@
+/*
+ * What the model's files share. Each hart has a virtual time in cycles; exactly one hart runs at a time, the
+ * token holder, and only it touches anything here, so none of the model's own state needs a lock.
+ *
+ *   plugin.c   entry points, translation: which instruction gets which callback
+ *   sched.c    virtual time, the token, spinning, idling, deadlock
+ *   cache.c    caches, directory, queueing, store buffer
+ *   tlb.c      translation and its cost
+ *   guest.c    hints, the shared page, region of interest, interrupts between harts
+ *   profile.c  parameters
+ *   lines.c    the contended-line report
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/model_page.h"
+#include "plugin_api.h"
+
+#define HARTS_MAX  64
+#define NO_HART    0xff
+#define LINE_SHIFT 6
+#define PAGE_SHIFT 12
+#define RAM_BASE   0x80000000ull
+
+/* --- parameters: profile.c ------------------------------------------------------------------------ */
+
+/* X(key in the file, least, greatest) */
+#define PROFILE_KEYS(X)                                                                                      \
+    X(clock_mhz, 1, 10000) /* core clock */                                                                  \
+    X(quantum, 1, 100000) /* how far a hart may run ahead on private hits */                                 \
+    X(l1_kib, 1, 1024) /* L1 data cache a hart */                                                            \
+    X(l1_ways, 1, 16)                                                                                        \
+    X(l1_latency, 1, 100) /* of a load whose result is waited for; a hit is in the base CPI */               \
+    X(l2_kib, 0, 65536) /* a cluster's; 0: there is none */                                                  \
+    X(l2_ways, 1, 16)                                                                                        \
+    X(l2_latency, 1, 1000)                                                                                   \
+    X(cluster_harts, 1, 64) /* harts that share an L2 */                                                     \
+    X(llc_kib, 0, 1048576) /* 0: holds everything */                                                         \
+    X(llc_ways, 1, 16)                                                                                       \
+    X(llc_latency, 1, 10000)                                                                                 \
+    X(dram_latency, 1, 100000)                                                                               \
+    X(transfer_near, 1, 10000) /* core to core, owned line, same cluster */                                  \
+    X(transfer_far, 1, 10000) /* other cluster */                                                            \
+    X(home_occupancy, 0, 10000) /* of the home bank, a request */                                            \
+    X(home_banks, 1, 64)                                                                                     \
+    X(store_buffer, 1, 64) /* entries */                                                                     \
+    X(dtlb_entries, 1, 1024)                                                                                 \
+    X(stlb_entries, 0, 65536) /* second level; 0: there is none */                                           \
+    X(stlb_latency, 0, 1000)                                                                                 \
+    X(amo, 1, 1000) /* on an owned line */                                                                   \
+    X(fence, 0, 1000) /* besides the drain */                                                                \
+    X(sfence_page, 0, 1000)                                                                                  \
+    X(sfence_all, 0, 1000)                                                                                   \
+    X(trap, 0, 10000) /* entry and return together */                                                        \
+    X(ipi, 0, 100000) /* from the store that raises it to the first instruction of the trap */               \
+    X(mmio, 0, 10000)
+
+struct profile {
+    char name[64];
+#define PROFILE_FIELD(key, low, high) uint64_t key;
+    PROFILE_KEYS(PROFILE_FIELD)
+#undef PROFILE_FIELD
+};
+
+extern struct profile profile;
+
+/** profile_load - read a profile. Prints file, line and what is valid, and returns false, on any error. */
+bool profile_load(const char *path);
+
+/** profile_override - `key=value` from the plugin's arguments, as for a sweep. */
+bool profile_override(const char *assignment);
+
+/* --- harts ------------------------------------------------------------------------------------------ */
+
+enum hart_state {
+    HART_FREE, /* outside the region: not modelled, runs as the host likes */
+    HART_READY, /* wants the token */
+    HART_SPIN, /* waits for spin_line to be taken away */
+    HART_IDLE, /* in wfi */
+};
+
+/* The scoreboard element: what generated code counts. */
+struct score {
+    uint64_t credit; /* reaches CREDIT_LIMIT when the hart's time reaches its limit */
+    uint64_t pc; /* of the translation block it is in */
+};
+
+#define CREDIT_LIMIT (1ull << 62)
+
+struct cache {
+    uint64_t *tags; /* sets × ways: line << 2 | state; 0: empty */
+    uint64_t *used; /* when, for the least recently used */
+    unsigned sets, ways;
+};
+
+enum line_state { LINE_INVALID, LINE_SHARED, LINE_OWNED };
+
+struct tlb_entry {
+    uint64_t vbase, pbase;
+    uint8_t shift; /* 12, 21 or 30; 0: empty */
+    uint32_t generation;
+};
+
+#define MICRO_TLB 256
+
+struct hart {
+    struct score *score;
+    uint64_t limit; /* the time at which credit reaches CREDIT_LIMIT */
+    uint64_t time; /* of a hart that does not run */
+    enum hart_state state;
+    unsigned index, cluster;
+    int token; /* futex: 1 when it may run */
+
+    /* spinning */
+    uint64_t spin_line; /* the one line loaded since the last pause */
+    bool spin_broken; /* something else happened since */
+    bool spin_loaded;
+    uint64_t pause_time; /* of the last pause */
+    uint64_t pause_line; /* and what was loaded before it */
+    uint64_t spin_period;
+
+    uint64_t *store_done; /* ring of completion times */
+    unsigned store_next;
+    uint64_t drained; /* when all stores are done */
+
+    struct cache l1;
+    struct tlb_entry *dtlb;
+    unsigned dtlb_next;
+    struct tlb_entry *stlb;
+    struct {
+        uint64_t vpage, ppage;
+        uint32_t slot, generation;
+    } micro[MICRO_TLB];
+    uint64_t root; /* physical address of the root page table; 0: bare */
+
+    bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
+    uint64_t ipi_at; /* an interrupt is under way until then */
+    uint64_t region_start;
+    uint64_t charged; /* all that is not an instruction's base cycle */
+    uint64_t stat[MODEL_STAT_COUNT];
+    struct qemu_plugin_register *registers[4];
+};
+
+extern struct hart harts[HARTS_MAX];
+extern unsigned nharts;
+extern struct score *score_of(unsigned hart);
+
+/* --- time and order: sched.c -------------------------------------------------------------------------- */
+
+static inline bool hart_modelled(const struct hart *hart)
+{
+    return hart->state != HART_FREE;
+}
+
+/** hart_now - the virtual time of the running hart. */
+static inline uint64_t hart_now(const struct hart *hart)
+{
+    return hart->limit - (CREDIT_LIMIT - hart->score->credit);
+}
+
+/** charge - let time pass for the running hart and book it. */
+static inline void charge(struct hart *hart, enum model_stat stat, uint64_t cycles)
+{
+    hart->score->credit += cycles;
+    hart->charged += cycles;
+    hart->stat[stat] += cycles;
+}
+
+/** sched_order - return when no other hart is behind this one: what it does next is next in virtual time. */
+void sched_order(struct hart *hart);
+
+/** sched_block - give up the token in this state; returns when the hart has it again. */
+void sched_block(struct hart *hart, enum hart_state state);
+
+/** sched_leave - give up the token for good; does not wait. Also from callbacks that must not block. */
+void sched_leave(struct hart *hart, enum hart_state state);
+
+/** sched_wake - a spinning or idle hart goes on, not before that time. Called by the running hart, or in free mode. */
+void sched_wake(struct hart *running, struct hart *woken, uint64_t time);
+
+/** sched_await - wait for the token (a hart that was woken, or is at the start of a region). */
+void sched_await(struct hart *hart);
+
+/** sched_start - hand the token to the first of the harts that are ready. */
+void sched_start(void);
+
+void sched_init(void);
+
+extern uint64_t rescues;
+
+/* --- caches: cache.c ------------------------------------------------------------------------------------- */
+
+enum access { ACCESS_LOAD, ACCESS_STORE, ACCESS_ATOMIC };
+
+void cache_init(unsigned harts, uint64_t ram_bytes);
+void cache_reset(void);
+
+/** cache_access - one access of the running hart to physical memory, with its cost. */
+void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_t pc);
+
+/** cache_walk_read - a page-table read: through L2, not L1. Returns the cycles it takes. */
+uint64_t cache_walk_read(struct hart *hart, uint64_t paddr);
+
+/** cache_drain - wait until all stores of the hart are done. */
+void cache_drain(struct hart *hart);
+
+/** cache_holds - whether the line is in the hart's L1. */
+bool cache_holds(const struct hart *hart, uint64_t line);
+
+/* --- translation: tlb.c -------------------------------------------------------------------------------------- */
+
+void tlb_init(struct hart *hart);
+void tlb_reset(struct hart *hart);
+
+/** tlb_translate - the physical address, with the cost of finding it. ~0 where nothing is mapped. */
+uint64_t tlb_translate(struct hart *hart, uint64_t vaddr);
+
+/** tlb_flush - drop everything, or the page of one address. */
+void tlb_flush_all(struct hart *hart);
+void tlb_flush_page(struct hart *hart, uint64_t vaddr);
+
+/* --- the guest: guest.c ----------------------------------------------------------------------------------------- */
+
+extern uint8_t *ram;
+extern uint64_t ram_bytes;
+
+/** guest_map - map the file behind the guest's RAM. Prints and returns false on an error. */
+bool guest_map(const char *path);
+
+/** guest_hint - the instruction `slti x0, x0, code`. */
+void guest_hint(struct hart *hart, unsigned code);
+
+/** guest_mmio - a store to a device: is it an interrupt for another hart? */
+void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
+
+/** guest_is_time_page - accesses to what the model itself writes are free. */
+bool guest_is_shared(uint64_t paddr);
+
+uint64_t guest_register(struct hart *hart, unsigned which);
+void guest_find_registers(struct hart *hart);
+
+/* --- contended lines: lines.c ------------------------------------------------------------------------------------ */
+
+extern bool lines_wanted;
+void lines_note(struct hart *hart, uint64_t paddr, uint64_t pc, uint64_t cycles);
+void lines_reset(void);
+
+#endif

@@ -1,0 +1,342 @@
+/*
+ * Entry points of the plugin and translation: which instruction gets which callback. Between two instructions
+ * that touch memory nothing can fault, so their cycles are added at once in front of the first.
+ */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
+
+struct hart harts[HARTS_MAX];
+unsigned nharts;
+
+static struct qemu_plugin_scoreboard *scoreboard;
+static qemu_plugin_u64 credit, pc_entry;
+
+/* What an instruction is, as far as the model charges it. */
+enum kind {
+    KIND_PLAIN,
+    KIND_MEMORY, /* a load or store */
+    KIND_ATOMIC, /* AMO or SC */
+    KIND_LR,
+    KIND_FENCE,
+    KIND_FENCE_LIGHT, /* orders no earlier write: no drain */
+    KIND_PAUSE,
+    KIND_WFI,
+    KIND_XRET,
+    KIND_SFENCE,
+    KIND_CSR_WRITE,
+    KIND_SATP_WRITE,
+    KIND_HINT,
+};
+
+static bool compressed_memory(uint32_t insn)
+{
+    unsigned quadrant = insn & 3, funct3 = insn >> 13 & 7;
+    return (quadrant == 0 || quadrant == 2) && (funct3 & 3) >= 1 && funct3 != 0 && funct3 != 4;
+}
+
+static enum kind classify_system(uint32_t insn)
+{
+    unsigned funct3 = insn >> 12 & 7;
+    if (insn == 0x10200073 || insn == 0x30200073)
+        return KIND_XRET;
+    if (insn == 0x10500073)
+        return KIND_WFI;
+    if (funct3 == 0)
+        return insn >> 25 == 9 ? KIND_SFENCE : KIND_PLAIN;
+    bool writes = (funct3 & 3) == 1 || (insn >> 15 & 31) != 0;
+    if (!writes)
+        return KIND_PLAIN;
+    return insn >> 20 == 0x180 ? KIND_SATP_WRITE : KIND_CSR_WRITE;
+}
+
+static enum kind classify(uint32_t insn, size_t bytes)
+{
+    if (bytes == 2)
+        return compressed_memory(insn) ? KIND_MEMORY : KIND_PLAIN;
+    switch (insn & 0x7f) {
+    case 0x03:
+    case 0x07:
+    case 0x23:
+    case 0x27: return KIND_MEMORY;
+    case 0x2f: return insn >> 27 == 2 ? KIND_LR : KIND_ATOMIC;
+    case 0x0f:
+        if (insn == 0x0100000f)
+            return KIND_PAUSE;
+        if ((insn >> 12 & 7) != 0)
+            return KIND_PLAIN;
+        return insn >> 24 & 1 ? KIND_FENCE : KIND_FENCE_LIGHT;
+    case 0x13: return (insn & 0x000fffff) == 0x00002013 && insn >> 20 ? KIND_HINT : KIND_PLAIN;
+    case 0x73: return classify_system(insn);
+    default: return KIND_PLAIN;
+    }
+}
+
+/* --- callbacks --- */
+
+/* A pc and a kind in one callback argument. */
+static void *pack(uint64_t pc, enum kind kind)
+{
+    return (void *)(pc << 4 | kind);
+}
+
+static uint64_t unpack_pc(void *userdata)
+{
+    return (uint64_t)((int64_t)(uintptr_t)userdata >> 4);
+}
+
+static enum kind unpack_kind(void *userdata)
+{
+    return (uintptr_t)userdata & 15;
+}
+
+/* Firmware runs in M-mode, untranslated, except where it reads its caller's memory. */
+static bool untranslated(uint64_t pc, uint64_t vaddr)
+{
+    return pc - RAM_BASE < 0x200000 && !(vaddr >> 63);
+}
+
+static void note_load(struct hart *hart, uint64_t paddr)
+{
+    uint64_t line = paddr >> LINE_SHIFT;
+    if (hart->spin_loaded && hart->spin_line != line)
+        hart->spin_broken = true;
+    hart->spin_loaded = true;
+    hart->spin_line = line;
+}
+
+static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    if (!hart_modelled(hart))
+        return;
+    enum kind kind = unpack_kind(userdata);
+    bool store = qemu_plugin_mem_is_store(info);
+    if (kind == KIND_ATOMIC && store)
+        return; /* both halves of one access */
+    uint64_t pc = unpack_pc(userdata);
+    uint64_t paddr = untranslated(pc, vaddr) || !hart->root ? vaddr : tlb_translate(hart, vaddr);
+    if (paddr - RAM_BASE >= ram_bytes) {
+        if (paddr != ~0ull)
+            guest_mmio(hart, paddr, store);
+        hart->spin_broken = true;
+        return;
+    }
+    if (guest_is_shared(paddr))
+        return;
+    if (kind == KIND_MEMORY && !store) {
+        note_load(hart, paddr);
+        cache_access(hart, paddr, ACCESS_LOAD, pc);
+        return;
+    }
+    hart->spin_broken = true;
+    if (kind == KIND_ATOMIC) {
+        cache_drain(hart);
+        charge(hart, MODEL_STAT_ATOMIC, profile.amo - 1);
+    }
+    cache_access(hart, paddr, kind == KIND_MEMORY ? ACCESS_STORE : ACCESS_ATOMIC, pc);
+}
+
+/* In front of an instruction that others can see. */
+static void on_ordered(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    if (!hart_modelled(hart))
+        return;
+    sched_order(hart);
+    if (unpack_kind(userdata) == KIND_FENCE) {
+        cache_drain(hart);
+        charge(hart, MODEL_STAT_ATOMIC, profile.fence);
+    }
+}
+
+static void on_xret(unsigned vcpu, void *userdata)
+{
+    (void)userdata;
+    if (hart_modelled(&harts[vcpu]))
+        charge(&harts[vcpu], MODEL_STAT_TRAP, profile.trap);
+}
+
+/* A loop that has loaded one line since its last pause, and nothing else, and the same as the turn before, will do
+ * so until somebody takes the line away. */
+static void on_pause(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    (void)userdata;
+    if (!hart_modelled(hart))
+        return;
+    uint64_t now = hart_now(hart);
+    bool same = hart->spin_loaded && !hart->spin_broken && hart->pause_line == hart->spin_line;
+    uint64_t period = now - hart->pause_time;
+    hart->pause_time = now;
+    hart->pause_line = hart->spin_loaded && !hart->spin_broken ? hart->spin_line : 0;
+    hart->spin_loaded = hart->spin_broken = false;
+    if (!same || period == 0)
+        return;
+    sched_order(hart);
+    if (!cache_holds(hart, hart->spin_line))
+        return;
+    hart->spin_period = period;
+    sched_block(hart, HART_SPIN);
+    hart->pause_time = hart_now(hart);
+    hart->pause_line = 0;
+}
+
+static void on_sfence(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    (void)userdata;
+    if (!hart_modelled(hart))
+        return;
+    sched_order(hart);
+    tlb_flush_all(hart);
+    charge(hart, MODEL_STAT_TLB, profile.sfence_all);
+}
+
+static void on_hint(unsigned vcpu, void *userdata)
+{
+    guest_hint(&harts[vcpu], (unsigned)(uintptr_t)userdata);
+}
+
+/* The hart's time has reached its limit, or it comes back from idling. */
+static void on_limit(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    (void)userdata;
+    if (!hart_modelled(hart))
+        return;
+    if (hart->parked) {
+        hart->parked = false;
+        sched_await(hart);
+    } else {
+        sched_order(hart);
+    }
+}
+
+static void on_idle(qemu_plugin_id_t id, unsigned vcpu)
+{
+    struct hart *hart = &harts[vcpu];
+    (void)id;
+    if (hart_modelled(hart) && hart->state == HART_READY && !hart->parked) {
+        hart->parked = true;
+        sched_leave(hart, HART_IDLE);
+    }
+}
+
+static void on_init(qemu_plugin_id_t id, unsigned vcpu)
+{
+    struct hart *hart = &harts[vcpu];
+    (void)id;
+    hart->index = vcpu;
+    hart->score = qemu_plugin_scoreboard_find(scoreboard, vcpu);
+    guest_find_registers(hart);
+}
+
+/* --- translation --- */
+
+static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind kind)
+{
+    void *what = pack(qemu_plugin_insn_vaddr(insn), kind);
+    switch (kind) {
+    case KIND_PLAIN:
+    case KIND_FENCE_LIGHT: return;
+    case KIND_MEMORY: break;
+    case KIND_ATOMIC:
+    case KIND_LR:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_ordered, QEMU_PLUGIN_CB_NO_REGS, what);
+        break;
+    case KIND_FENCE:
+    case KIND_CSR_WRITE:
+    case KIND_WFI:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_ordered, QEMU_PLUGIN_CB_NO_REGS, what);
+        return;
+    case KIND_PAUSE:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_pause, QEMU_PLUGIN_CB_NO_REGS, what);
+        return;
+    case KIND_XRET:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_xret, QEMU_PLUGIN_CB_NO_REGS, what);
+        return;
+    case KIND_SFENCE:
+    case KIND_SATP_WRITE:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_sfence, QEMU_PLUGIN_CB_R_REGS, what);
+        return;
+    case KIND_HINT:
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            insn, on_hint, QEMU_PLUGIN_CB_R_REGS, (void *)(uintptr_t)(bits >> 20));
+        return;
+    }
+    qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+        pack(qemu_plugin_insn_vaddr(insn), kind));
+}
+
+static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    (void)id;
+    size_t count = qemu_plugin_tb_n_insns(tb), first = 0;
+    qemu_plugin_register_vcpu_tb_exec_cond_cb(
+        tb, on_limit, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_COND_GE, credit, CREDIT_LIMIT, NULL);
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+        qemu_plugin_tb_get_insn(tb, 0), QEMU_PLUGIN_INLINE_STORE_U64, pc_entry, qemu_plugin_tb_vaddr(tb));
+    for (size_t i = 0; i < count; i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint32_t bits = 0;
+        size_t bytes = qemu_plugin_insn_size(insn);
+        qemu_plugin_insn_data(insn, &bits, bytes);
+        enum kind kind = classify(bits, bytes);
+        instrument(insn, bits, kind);
+        if (kind != KIND_PLAIN || i + 1 == count) {
+            qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+                qemu_plugin_tb_get_insn(tb, first), QEMU_PLUGIN_INLINE_ADD_U64, credit, i + 1 - first);
+            first = i + 1;
+        }
+    }
+}
+
+/* --- installation --- */
+
+static bool take_argument(const char *argument, const char **profile_path, const char **ram_path)
+{
+    if (strncmp(argument, "profile=", 8) == 0)
+        *profile_path = argument + 8;
+    else if (strncmp(argument, "ram=", 4) == 0)
+        *ram_path = argument + 4;
+    else if (strcmp(argument, "lines=on") == 0)
+        lines_wanted = true;
+    else
+        return profile_override(argument);
+    return true;
+}
+
+PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+{
+    const char *profile_path = NULL, *ram_path = NULL;
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "profile=", 8) == 0 && !profile_load(argv[i] + 8))
+            return 1;
+    }
+    for (int i = 0; i < argc; i++) {
+        if (!take_argument(argv[i], &profile_path, &ram_path))
+            return 1;
+    }
+    if (!profile_path || !ram_path || !info->system_emulation || strcmp(info->target_name, "riscv64") != 0) {
+        fprintf(stderr, "error: model: needs profile=FILE and ram=FILE, on qemu-system-riscv64\n");
+        return 1;
+    }
+    nharts = (unsigned)info->system.max_vcpus;
+    if (nharts > HARTS_MAX || !guest_map(ram_path))
+        return 1;
+    cache_init(nharts, ram_bytes);
+    for (unsigned i = 0; i < nharts; i++)
+        tlb_init(&harts[i]);
+    scoreboard = qemu_plugin_scoreboard_new(sizeof(struct score));
+    credit = (qemu_plugin_u64){scoreboard, offsetof(struct score, credit)};
+    pc_entry = (qemu_plugin_u64){scoreboard, offsetof(struct score, pc)};
+    qemu_plugin_register_vcpu_init_cb(id, on_init);
+    qemu_plugin_register_vcpu_idle_cb(id, on_idle);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+    return 0;
+}
