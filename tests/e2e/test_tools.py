@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -131,6 +132,21 @@ class AggregatorTest(support.TestCase):
 
     def test_guest_that_lies(self):
         self.expect(self.aggregate(guest="tests-lie"), "0 passed, 2 failed", 1)
+
+    def test_ctrl_c_ends_what_is_under_way(self):
+        marks = [os.path.join(self.folder, name) for name in "ab"]
+        for name, mark in zip("ab", marks):
+            self.program(f"test_{name}", f"echo $$ >{mark}; sleep 1000")
+        for n in range(8):
+            self.program(f"test_late_{n}", "sleep 1000")
+        command = support.Command([os.path.join(self.tree, "tools", "run"), "test"], QEMU=FAKE_QEMU)
+        support.wait_until(lambda: any(os.path.exists(mark) and os.path.getsize(mark) for mark in marks))
+        command.signal(signal.SIGINT)
+        done = command.finish(20)
+        self.assert_fails(done, "interrupted", status=130)
+        for mark in filter(os.path.exists, marks):
+            with open(mark, encoding="utf-8") as file:
+                self.assertEqual(support.group_members(int(file.read())), [])
 
     def test_filter(self):
         self.program("test_a", "echo 1..2; echo ok 1 - apple; echo ok 2 - pear")

@@ -160,6 +160,8 @@ class Bench:
             print(self._console_tail(), file=sys.stderr)
         elif status != "complete":
             print(f"error: {reason}", file=sys.stderr)
+        if status == "timeout":
+            print("If it was only slow (many harts on few cores are), give it longer: TIMEOUT=seconds", file=sys.stderr)
         for problem in self.session.malformed[1:]:
             print(f"error: {problem}", file=sys.stderr)
         if any(r["status"] == "ok" for r in results):

@@ -250,12 +250,18 @@ def _timed(name, function):
     return outcome
 
 
-def _run_all(listed, report):
+def _run_all(listed, processes, report):
     """First those that may share the cores, as many as there are cores; then the others, one by one."""
     with concurrent.futures.ThreadPoolExecutor(host.cores()) as pool:
-        for future in concurrent.futures.as_completed(
-                [pool.submit(_timed, name, function) for name, shares, function in listed if shares]):
-            report.add(future.result())
+        try:
+            for future in concurrent.futures.as_completed(
+                    [pool.submit(_timed, name, function) for name, shares, function in listed if shares]):
+                report.add(future.result())
+        except KeyboardInterrupt:
+            # Leaving the block waits for what is under way: end that, and begin nothing more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            processes.stop()
+            raise
     for name, shares, function in listed:
         if not shares:
             report.add(_timed(name, function))
@@ -265,7 +271,7 @@ def main(settings):
     processes, report = Processes(), Report()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _run_all(Suites(settings, processes).all(), report)
+        _run_all(Suites(settings, processes).all(), processes, report)
     except KeyboardInterrupt:
         processes.stop()
         raise Failure("interrupted; the tests are incomplete", 130) from None
