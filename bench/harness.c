@@ -284,6 +284,7 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     }
     for (unsigned i = 0; i < plan->trials; i++)
         run_trial(&run, span, false, &trials[i]);
+    model_label(0);
     run_trial(&run, span, true, &discarded);
     choose(trials, plan->trials, result);
     collect_latencies(&run, result);

@@ -1,5 +1,6 @@
 /* `bench=` in the boot arguments and `bench` at the monitor: the keys that choose, and the run over the points. */
 #include "arch/console.h"
+#include "arch/model.h"
 #include "bench/points.h"
 #include "bench/report.h"
 #include "kernel/config.h"
@@ -76,6 +77,7 @@ static void measure_point(const struct bench_point *point, void *argument)
     buffer_writer_init(&why, text, sizeof(text));
     if (!progress->for_people)
         report_begin(point);
+    model_label(point->number);
     int error = bench_measure(point->workload, point->variant, point->nharts, &plan, &result, &why.writer);
     const char *reason = error ? text : NULL;
     if (progress->for_people)

@@ -5,7 +5,7 @@
  * occupancy, a change of owner for the whole transfer. That queue, not the latency, is what makes a contended lock
  * collapse.
  */
-#include "model.h"
+#include "lines.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -235,9 +235,13 @@ static uint64_t transfer_latency(const struct hart *from, const struct hart *to)
     return from->cluster == to->cluster ? profile.transfer_near : profile.transfer_far;
 }
 
-/* Time at which the home has answered, from now on; the wait for line and bank is booked apart. */
+/* Time at which the home has answered, from now on; the wait for line and bank is booked apart. And who had to give
+ * something up for it. */
 struct answer {
     uint64_t wait, latency;
+    uint64_t losers; /* harts that lost their copy or the ownership */
+    bool transfer;
+    unsigned invalidations;
 };
 
 static struct answer ask_home(
@@ -281,6 +285,8 @@ static struct answer fetch_shared(struct hart *hart, uint64_t number, bool into_
     } else if (line->owner != NO_HART && line->owner != hart->index) {
         struct hart *owner = &harts[line->owner];
         answer = ask_home(hart, number, line, transfer_latency(owner, hart), false);
+        answer.losers = 1ull << owner->index;
+        answer.transfer = true;
         hart->stat[MODEL_STAT_TRANSFERS]++;
         line->owner = NO_HART;
         uint64_t *tag = find(&owner->l1, number);
@@ -325,7 +331,8 @@ static uint64_t invalidate_others(struct hart *hart, uint64_t number, struct lin
 static struct answer fetch_owned(struct hart *hart, uint64_t number)
 {
     struct line *line = line_of(number);
-    uint64_t now = hart_now(hart), latency;
+    uint64_t now = hart_now(hart), transfers = hart->stat[MODEL_STAT_TRANSFERS], latency;
+    uint64_t others = line->sharers & ~(1ull << hart->index);
     struct answer answer;
 
     if (line->owner == hart->index) { /* in the L2 since its L1 let go of it */
@@ -346,6 +353,9 @@ static struct answer fetch_owned(struct hart *hart, uint64_t number)
         uint64_t farthest = invalidate_others(hart, number, line, start);
         latency = farthest > latency ? farthest : latency;
         answer = ask_home(hart, number, line, latency, true);
+        answer.losers = others | (line->owner != NO_HART ? 1ull << line->owner : 0);
+        answer.transfer = hart->stat[MODEL_STAT_TRANSFERS] != transfers;
+        answer.invalidations = (unsigned)__builtin_popcountll(others);
     }
     line->owner = (uint8_t)hart->index;
     l2_fill(hart, number, line, now);
@@ -381,6 +391,21 @@ static void wait_for(struct hart *hart, struct answer answer)
     charge(hart, MODEL_STAT_MISS, answer.latency - 1); /* the first cycle is the instruction's own */
 }
 
+static void report(
+    const struct hart *hart, uint64_t paddr, uint64_t pc, enum access access, const struct answer *answer)
+{
+    struct line_event event = {
+        .paddr = paddr,
+        .pc = pc,
+        .access = access,
+        .cycles = answer->wait + answer->latency,
+        .losers = answer->losers,
+        .transfer = answer->transfer,
+        .invalidations = answer->invalidations,
+    };
+    lines_transaction(hart, &event);
+}
+
 void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_t pc)
 {
     uint64_t number = paddr >> LINE_SHIFT;
@@ -397,8 +422,8 @@ void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_
         return;
     struct answer answer =
         access == ACCESS_LOAD ? fetch_shared(hart, number, true) : fetch_owned(hart, number);
-    if (lines_wanted)
-        lines_note(hart, paddr, pc, answer.wait + answer.latency);
+    if (lines_on)
+        report(hart, paddr, pc, access, &answer);
     if (access == ACCESS_STORE)
         buffer_store(hart, answer);
     else
@@ -408,5 +433,9 @@ void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_
 uint64_t cache_walk_read(struct hart *hart, uint64_t paddr)
 {
     struct answer answer = fetch_shared(hart, paddr >> LINE_SHIFT, false);
+    if (lines_on) {
+        report(hart, paddr, hart->score->pc, ACCESS_WALK, &answer);
+        lines_touch(hart, 0, paddr, 8, ACCESS_WALK, hart->score->pc);
+    }
     return answer.wait + answer.latency;
 }

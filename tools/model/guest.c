@@ -2,7 +2,7 @@
  * The guest's side of the model: hints, the page that both see, the region of interest, and interrupts between
  * harts. kernel/../arch/riscv/model.c is the other end; arch/model_page.h is the layout.
  */
-#include "model.h"
+#include "lines.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +100,7 @@ static void reset_hart(struct hart *hart)
 static void begin_region(void)
 {
     cache_reset();
-    lines_reset();
+    lines_begin(page ? page->label : 0);
     for (unsigned i = 0; i < arrived; i++)
         reset_hart(&harts[arrived_harts[i]]);
     arrived = 0;
@@ -128,6 +128,7 @@ static void begin_statistics(struct hart *hart)
     memset(hart->stat, 0, sizeof(hart->stat));
     hart->charged = 0;
     hart->region_start = hart_now(hart);
+    lines_measure(hart);
 }
 
 static void write_statistics(struct hart *hart)
@@ -142,6 +143,7 @@ static void write_statistics(struct hart *hart)
 static void leave(struct hart *hart)
 {
     write_statistics(hart);
+    lines_leave(hart);
     sched_leave(hart, HART_FREE);
 }
 

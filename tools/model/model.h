@@ -8,7 +8,7 @@
  *   tlb.c      translation and its cost
  *   guest.c    hints, the shared page, region of interest, interrupts between harts
  *   profile.c  parameters
- *   lines.c    the contended-line report
+ *   lines.c    the contended-line report; lines.h
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -194,7 +194,7 @@ extern uint64_t rescues;
 
 /* --- caches: cache.c ------------------------------------------------------------------------------------- */
 
-enum access { ACCESS_LOAD, ACCESS_STORE, ACCESS_ATOMIC };
+enum access { ACCESS_LOAD, ACCESS_STORE, ACCESS_ATOMIC, ACCESS_WALK };
 
 void cache_init(unsigned harts, uint64_t ram_bytes);
 void cache_reset(void);
@@ -242,11 +242,5 @@ bool guest_is_shared(uint64_t paddr);
 
 uint64_t guest_register(struct hart *hart, unsigned which);
 void guest_find_registers(struct hart *hart);
-
-/* --- contended lines: lines.c ------------------------------------------------------------------------------------ */
-
-extern bool lines_wanted;
-void lines_note(struct hart *hart, uint64_t paddr, uint64_t pc, uint64_t cycles);
-void lines_reset(void);
 
 #endif

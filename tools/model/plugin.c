@@ -2,7 +2,7 @@
  * Entry points of the plugin and translation: which instruction gets which callback. Between two instructions
  * that touch memory nothing can fault, so their cycles are added at once in front of the first.
  */
-#include "model.h"
+#include "lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +109,14 @@ static void note_load(struct hart *hart, uint64_t paddr)
     hart->spin_line = line;
 }
 
+static void access_ram(struct hart *hart, qemu_plugin_meminfo_t info, uint64_t vaddr, uint64_t paddr,
+    enum access access, uint64_t pc)
+{
+    cache_access(hart, paddr, access, pc);
+    if (lines_on)
+        lines_touch(hart, vaddr, paddr, 1u << qemu_plugin_mem_size_shift(info), access, pc);
+}
+
 static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
 {
     struct hart *hart = &harts[vcpu];
@@ -130,7 +138,7 @@ static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
         return;
     if (kind == KIND_MEMORY && !store) {
         note_load(hart, paddr);
-        cache_access(hart, paddr, ACCESS_LOAD, pc);
+        access_ram(hart, info, vaddr, paddr, ACCESS_LOAD, pc);
         return;
     }
     hart->spin_broken = true;
@@ -138,7 +146,7 @@ static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
         cache_drain(hart);
         charge(hart, MODEL_STAT_ATOMIC, profile.amo - 1);
     }
-    cache_access(hart, paddr, kind == KIND_MEMORY ? ACCESS_STORE : ACCESS_ATOMIC, pc);
+    access_ram(hart, info, vaddr, paddr, kind == KIND_MEMORY ? ACCESS_STORE : ACCESS_ATOMIC, pc);
 }
 
 /* In front of an instruction that others can see. */
@@ -304,8 +312,8 @@ static bool take_argument(const char *argument, const char **profile_path, const
         *profile_path = argument + 8;
     else if (strncmp(argument, "ram=", 4) == 0)
         *ram_path = argument + 4;
-    else if (strcmp(argument, "lines=on") == 0)
-        lines_wanted = true;
+    else if (strncmp(argument, "lines=", 6) == 0)
+        return lines_open(argument + 6);
     else
         return profile_override(argument);
     return true;

@@ -34,6 +34,13 @@ static inline uint64_t model_now(void)
     return *(volatile uint64_t *)&model_page.time[hart_index()].now;
 }
 
+/** model_label - what reports call the regions to come, until the next call; 0: they are not reported. Boot hart,
+ *  between regions. */
+static inline void model_label(uint64_t label)
+{
+    model_page.label = label;
+}
+
 /** model_enter - begin a region: wait until @nharts harts have called this, then run in virtual time from 0, with
  *  empty caches and TLBs. Interrupts on. */
 static inline void model_enter(unsigned nharts)

@@ -48,7 +48,7 @@ enum model_stat {
 };
 
 #define MODEL_PAGE_MAGIC   0x4c45444f4d534148ull /* "HASMODEL" */
-#define MODEL_PAGE_VERSION 2 /* of this layout and these lists */
+#define MODEL_PAGE_VERSION 3 /* of this layout and these lists */
 
 #define MODEL_HARTS_MAX 64
 
@@ -62,6 +62,7 @@ struct model_page {
         uint64_t unused[7];
     } time[MODEL_HARTS_MAX];
     uint64_t stats[MODEL_HARTS_MAX][MODEL_STAT_COUNT];
+    uint64_t label; /* written by the kernel: what reports call the next region; 0: none is wanted */
 };
 
 #endif
