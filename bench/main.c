@@ -93,7 +93,7 @@ static int run_bench(void)
     int error = check_machine();
     if (error)
         return error;
-    report_plan(points_for_each(NULL, NULL));
+    report_plan(points_for_each(NULL, NULL), points_total());
     points_for_each(measure_point, &progress);
     report_end(progress.failed);
     return progress.failed ? ERR_CORRUPT : 0;

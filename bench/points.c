@@ -1,6 +1,8 @@
 /* What to measure: the keys that choose, and every combination of workload, variant and number of harts. */
 #include "bench/points.h"
 #include "kernel/config.h"
+#include "lib/error.h"
+#include "lib/number.h"
 #include "lib/select.h"
 #include "lib/stats.h"
 #include "lib/string.h"
@@ -59,6 +61,37 @@ static int apply_seed(const char *value, struct writer *why)
 
 CONFIG_KEY(seed_key, .name = "seed", .valid = "a number", .initial = "1", .apply = apply_seed);
 
+/* As many machines as anyone would start for one run. */
+#define SHARDS_MAX 4096
+
+static int apply_shard(const char *value, struct writer *why)
+{
+    const char *slash = strchr(value, '/');
+    uint64_t shard = 0, shards = 0;
+    if (!slash || number_parse(value, (size_t)(slash - value), &shard) ||
+        number_parse_range(slash + 1, 1, SHARDS_MAX, &shards) || shard >= shards) {
+        writer_format(why, "expected i/n with 0 <= i < n <= %d", SHARDS_MAX);
+        return ERR_FORMAT;
+    }
+    chosen.shard = (unsigned)shard;
+    chosen.shards = (unsigned)shards;
+    return 0;
+}
+
+CONFIG_KEY(shard_key, .name = "shard", .valid = "i/n: measure the i-th of n parts of the points, from 0",
+    .initial = "0/1", .apply = apply_shard);
+
+/* The shard of a point, by the digit sum of its number in base n (the Thue-Morse sequence, for n = 2). Neighbours
+ * go to different shards, and no period of the walk, as of hart counts or allocators, falls into step with it, so
+ * each shard has its share of what takes long. */
+static unsigned shard_of(unsigned number)
+{
+    unsigned sum = 0;
+    for (unsigned rest = number - 1; rest != 0 && chosen.shards > 1; rest /= chosen.shards)
+        sum += rest % chosen.shards;
+    return sum % chosen.shards;
+}
+
 bool selection_has_frame(const struct frame_allocator_ops *frame)
 {
     return select_match(chosen.frame, frame->name);
@@ -75,6 +108,7 @@ struct walk {
     void (*visit)(const struct bench_point *point, void *argument);
     void *argument;
     struct bench_point point;
+    unsigned visited;
 };
 
 static void walk_harts(struct walk *walk)
@@ -82,6 +116,9 @@ static void walk_harts(struct walk *walk)
     for (size_t i = 0; i < chosen.nharts; i++) {
         walk->point.nharts = (unsigned)chosen.harts[i];
         walk->point.number++;
+        if (shard_of(walk->point.number) != chosen.shard)
+            continue;
+        walk->visited++;
         if (walk->visit)
             walk->visit(&walk->point, walk->argument);
     }
@@ -107,18 +144,30 @@ static void walk_frames(struct walk *walk)
     }
 }
 
-unsigned points_for_each(void (*visit)(const struct bench_point *point, void *argument), void *argument)
+static void walk_all(struct walk *walk)
 {
-    struct walk walk = {.visit = visit, .argument = argument};
     for (size_t i = 0; workload_at(i); i++) {
         if (!select_match(chosen.bench, workload_name_at(i)))
             continue;
-        walk.point.workload = workload_at(i);
-        walk.point.variant.frame = NULL;
-        if (walk.point.workload->axis == BENCH_FRAME)
-            walk_frames(&walk);
+        walk->point.workload = workload_at(i);
+        walk->point.variant.frame = NULL;
+        if (walk->point.workload->axis == BENCH_FRAME)
+            walk_frames(walk);
         else
-            walk_locks(&walk);
+            walk_locks(walk);
     }
+}
+
+unsigned points_for_each(void (*visit)(const struct bench_point *point, void *argument), void *argument)
+{
+    struct walk walk = {.visit = visit, .argument = argument};
+    walk_all(&walk);
+    return walk.visited;
+}
+
+unsigned points_total(void)
+{
+    struct walk walk = {.visit = NULL};
+    walk_all(&walk);
     return walk.point.number;
 }

@@ -12,6 +12,7 @@ struct bench_selection {
     uint64_t harts[HART_MAX]; /* ascending; none: default */
     size_t nharts;
     uint64_t seed;
+    unsigned shard, shards; /* of the chosen points only one part in so many is measured here */
 };
 
 /* Locks when none are named: all kinds where locks are the subject, and elsewhere one that does not collapse when
@@ -42,8 +43,16 @@ struct bench_point {
     unsigned number; /* from 1 */
 };
 
-/** points_for_each - call visit for every data point, workload by workload, variant by variant, harts ascending.
- *  Returns how many there are. @visit may be NULL, to count. */
+/**
+ * points_for_each - call visit for every data point of this shard, workload by workload, variant by variant, harts
+ * ascending. A point's number does not depend on the shard.
+ * @visit: may be NULL, to count
+ *
+ * Returns how many points this shard has.
+ */
 unsigned points_for_each(void (*visit)(const struct bench_point *point, void *argument), void *argument);
+
+/** points_total - how many points were chosen, in all shards together. */
+unsigned points_total(void);
 
 #endif

@@ -29,11 +29,12 @@ static void write_point(struct json *json, const struct bench_point *point)
     json_unsigned(json, "harts", point->nharts);
 }
 
-void report_plan(unsigned points)
+void report_plan(unsigned points, unsigned total)
 {
     struct json json;
     mark_begin(&json, "plan");
     json_unsigned(&json, "points", points);
+    json_unsigned(&json, "total", total);
     mark_end(&json);
 }
 

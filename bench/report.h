@@ -7,7 +7,8 @@
 
 /* The lines that the runner reads begin with a mark: @plan, @begin, @result, @end. docs/results.md. */
 
-void report_plan(unsigned points);
+/** report_plan - how many points will be measured here, and how many were chosen in all shards together. */
+void report_plan(unsigned points, unsigned total);
 void report_begin(const struct bench_point *point);
 
 /** report_result - a measured point. @reason: NULL when it is right, else why it is not. */
