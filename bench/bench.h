@@ -11,6 +11,7 @@
 #include "lib/base.h"
 #include "lib/histogram.h"
 #include "lib/json.h"
+#include "lib/parts.h"
 #include "lib/rng.h"
 #include "mm/frame/frame.h"
 #include "smp/barrier.h"
@@ -86,6 +87,9 @@ struct workload {
 
     /* Parameters as members of the open JSON object. NULL: none. */
     void (*parameters)(struct json *json);
+
+    /* Name the parts of run->state, for reports of contended cache lines. NULL: they are offsets in a buffer. */
+    void (*describe)(struct bench_run *run, struct parts *parts);
 };
 
 /* One data point being measured. */

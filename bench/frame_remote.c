@@ -96,6 +96,17 @@ static void teardown(struct bench_run *bench)
     bench_buffer_free(rings, rings_bytes(bench));
 }
 
+static void describe(struct bench_run *bench, struct parts *parts)
+{
+    const struct ring *rings = bench->state;
+#define ADD(name, member)                                                                                    \
+    parts_add_array(parts, name, &rings->member, sizeof(rings->member), bench->nharts, sizeof(*rings))
+    ADD("produced of ring", produced);
+    ADD("consumed of ring", consumed);
+    ADD("slots of ring", frames);
+#undef ADD
+}
+
 const struct workload workload_frame_remote = {
     .name = "frame.remote",
     .measures = "a ring: each hart frees what its neighbour allocated",
@@ -104,4 +115,5 @@ const struct workload workload_frame_remote = {
     .setup = setup,
     .run = run,
     .teardown = teardown,
+    .describe = describe,
 };

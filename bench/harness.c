@@ -22,6 +22,13 @@
 static struct bench_hart bench_harts[HART_MAX];
 static struct histogram *merged[BENCH_LATENCIES];
 
+/* The first buffers of the data point's workload, to be named in reports. None so far has more than two. */
+static struct {
+    void *base;
+    size_t bytes;
+} buffers[4];
+static size_t nbuffers;
+
 struct trial {
     uint64_t ops, cycles, ops_per_sec, failed, fairness;
     uint64_t counters[COUNTER_COUNT];
@@ -35,7 +42,13 @@ void *bench_buffer(size_t bytes)
     if (order > FRAME_ORDER_MAX)
         return NULL;
     pfn_t pfn = frame_alloc(&kernel_frames, order, FRAME_ZERO);
-    return pfn_is_none(pfn) ? NULL : pfn_to_direct(pfn);
+    if (pfn_is_none(pfn))
+        return NULL;
+    if (nbuffers < ARRAY_SIZE(buffers)) {
+        buffers[nbuffers].base = pfn_to_direct(pfn);
+        buffers[nbuffers++].bytes = bytes;
+    }
+    return pfn_to_direct(pfn);
 }
 
 void bench_buffer_free(void *buffer, size_t bytes)
@@ -43,6 +56,12 @@ void bench_buffer_free(void *buffer, size_t bytes)
     size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
     if (buffer)
         frame_free(&kernel_frames, paddr_to_pfn_floor(direct_to_paddr(buffer)), bits_highest(2 * frames - 1));
+}
+
+void bench_describe_buffers(struct parts *parts)
+{
+    for (size_t i = 0; i < nbuffers; i++)
+        parts_add_nth(parts, "buffer", i, buffers[i].base, buffers[i].bytes);
 }
 
 int bench_prepare(void)
@@ -184,6 +203,7 @@ static int prepare_run(struct bench_run *run)
 {
     int error = run->variant.frame ? make_arena(run) : 0;
     barrier_init(&run->barrier, run->nharts);
+    nbuffers = 0;
     for (unsigned i = 0; i < run->nharts; i++) {
         struct bench_hart *hart = &run->harts[i];
         hart->run = run;
@@ -282,6 +302,8 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
         writer_format(why, "setup: %s", error_text(error));
         return error;
     }
+    if (plan->ready)
+        plan->ready(&run);
     for (unsigned i = 0; i < plan->trials; i++)
         run_trial(&run, span, false, &trials[i]);
     model_label(0);

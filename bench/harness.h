@@ -12,6 +12,7 @@ struct bench_plan {
     uint64_t trial_ms; /* under other clocks than the model's */
     uint64_t trial_cycles; /* under the model's */
     uint64_t seed;
+    void (*ready)(struct bench_run *run); /* called when all is set up; NULL: nobody wants to know */
 };
 
 /* What was measured. Of several trials the one with the median throughput is reported. */
@@ -44,5 +45,8 @@ int bench_prepare(void);
  */
 int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
     const struct bench_plan *plan, struct bench_result *result, struct writer *why);
+
+/** bench_describe_buffers - name the buffers that this data point's workload has asked for. */
+void bench_describe_buffers(struct parts *parts);
 
 #endif

@@ -90,6 +90,13 @@ static void teardown(struct bench_run *bench)
     bench_buffer_free(bench->state, sizeof(struct counter_state));
 }
 
+static void describe(struct bench_run *bench, struct parts *parts)
+{
+    const struct counter_state *state = bench->state;
+    lock_describe(&state->lock, parts);
+    parts_add(parts, "count", &state->count, sizeof(state->count));
+}
+
 static void parameters(struct json *json)
 {
     json_unsigned(json, "section", section_instructions);
@@ -106,4 +113,5 @@ const struct workload workload_lock_counter = {
     .teardown = teardown,
     .check = check,
     .parameters = parameters,
+    .describe = describe,
 };

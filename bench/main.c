@@ -1,6 +1,7 @@
 /* `bench=` in the boot arguments and `bench` at the monitor: the keys that choose, and the run over the points. */
 #include "arch/console.h"
 #include "arch/model.h"
+#include "bench/map.h"
 #include "bench/points.h"
 #include "bench/report.h"
 #include "kernel/config.h"
@@ -75,6 +76,7 @@ static void measure_point(const struct bench_point *point, void *argument)
     char text[200];
     struct buffer_writer why;
     buffer_writer_init(&why, text, sizeof(text));
+    plan.ready = progress->for_people ? NULL : map_report;
     if (!progress->for_people)
         report_begin(point);
     model_label(point->number);

@@ -3,7 +3,7 @@
 #include "arch/console.h"
 #include "arch/model.h"
 
-static void mark_begin(struct json *json, const char *mark)
+void report_mark_begin(struct json *json, const char *mark)
 {
     console_lock();
     writer_format(console_writer(), "@%s ", mark);
@@ -11,7 +11,7 @@ static void mark_begin(struct json *json, const char *mark)
     json_object_begin(json, NULL);
 }
 
-static void mark_end(struct json *json)
+void report_mark_end(struct json *json)
 {
     json_object_end(json);
     writer_puts(console_writer(), "\n");
@@ -32,19 +32,19 @@ static void write_point(struct json *json, const struct bench_point *point)
 void report_plan(unsigned points, unsigned total)
 {
     struct json json;
-    mark_begin(&json, "plan");
+    report_mark_begin(&json, "plan");
     json_unsigned(&json, "points", points);
     json_unsigned(&json, "total", total);
-    mark_end(&json);
+    report_mark_end(&json);
 }
 
 void report_begin(const struct bench_point *point)
 {
     struct json json;
-    mark_begin(&json, "begin");
+    report_mark_begin(&json, "begin");
     write_point(&json, point);
     json_unsigned(&json, "point", point->number);
-    mark_end(&json);
+    report_mark_end(&json);
 }
 
 /* Empty distributions, as of the frees of a lock, are null. */
@@ -118,7 +118,7 @@ void report_result(
     const struct bench_point *point, const struct bench_result *result, unsigned trials, const char *reason)
 {
     struct json json;
-    mark_begin(&json, "result");
+    report_mark_begin(&json, "result");
     write_point(&json, point);
     json_string(&json, "clock", clock_name(clock_kind()));
     if (point->workload->parameters) {
@@ -134,15 +134,15 @@ void report_result(
     json_string(&json, "status", reason ? "failed" : "ok");
     if (reason)
         json_string(&json, "reason", reason);
-    mark_end(&json);
+    report_mark_end(&json);
 }
 
 void report_end(unsigned failed)
 {
     struct json json;
-    mark_begin(&json, "end");
+    report_mark_begin(&json, "end");
     json_unsigned(&json, "failed", failed);
-    mark_end(&json);
+    report_mark_end(&json);
 }
 
 void report_for_people(const struct bench_point *point, const struct bench_result *result, const char *reason)

@@ -20,4 +20,8 @@ void report_end(unsigned failed);
 void report_for_people(
     const struct bench_point *point, const struct bench_result *result, const char *reason);
 
+/** report_mark_begin, report_mark_end - a line for the runner, `@mark {…}`; its members are written in between. */
+void report_mark_begin(struct json *json, const char *mark);
+void report_mark_end(struct json *json);
+
 #endif

@@ -34,3 +34,9 @@ void lock_init(struct lock *lock, const struct lock_ops *kind, const char *name)
     lock->ops = kind;
     lock->name = name;
 }
+
+void lock_describe(const struct lock *lock, struct parts *parts)
+{
+    parts_add(parts, "lock's kind", lock, offsetof(struct lock, held));
+    parts_add(parts, "lock", &lock->held, sizeof(*lock) - offsetof(struct lock, held));
+}

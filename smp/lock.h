@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "lib/base.h"
+#include "lib/parts.h"
 #include "trace/counter.h"
 
 struct lock;
@@ -62,6 +63,9 @@ const struct lock_ops *lock_kind_find(const char *name);
 
 /** lock_init - a free lock. @name must outlive it. */
 void lock_init(struct lock *lock, const struct lock_ops *kind, const char *name);
+
+/** lock_describe - name its two lines. */
+void lock_describe(const struct lock *lock, struct parts *parts);
 
 /**
  * lock_acquire - take the lock, spinning until it is free.

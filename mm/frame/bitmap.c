@@ -75,6 +75,13 @@ static int bitmap_validate(struct frame_allocator *fa)
     return bitmap_core_validate(&bitmap->core);
 }
 
+static void bitmap_describe(struct frame_allocator *fa, struct parts *parts)
+{
+    struct bitmap *bitmap = fa->metadata;
+    lock_describe(&bitmap->lock, parts);
+    bitmap_core_describe(&bitmap->core, parts);
+}
+
 const struct frame_allocator_ops frame_bitmap = {
     .name = "bitmap",
     .metadata_size = bitmap_metadata_size,
@@ -83,4 +90,5 @@ const struct frame_allocator_ops frame_bitmap = {
     .free = bitmap_free,
     .free_count = bitmap_free_count,
     .validate = bitmap_validate,
+    .describe = bitmap_describe,
 };

@@ -257,3 +257,12 @@ int bitmap_core_validate(const struct bitmap_core *core)
     console_format("frame: bitmap: %u frames are free, the count says %u\n", nfree, core->nfree);
     return ERR_CORRUPT;
 }
+
+void bitmap_core_describe(const struct bitmap_core *core, struct parts *parts)
+{
+    parts_add(parts, "bitmap's header", core, sizeof(*core));
+    parts_add(parts, "count of free frames", &core->nfree, sizeof(core->nfree));
+    parts_add(parts, "search hint", &core->hint, sizeof(core->hint));
+    parts_add_array(parts, "taken word", core->taken, sizeof(uint64_t), core->nwords, sizeof(uint64_t));
+    parts_add_array(parts, "head word", core->head, sizeof(uint64_t), core->nwords, sizeof(uint64_t));
+}

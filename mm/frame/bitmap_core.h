@@ -10,6 +10,7 @@
 #define MM_FRAME_BITMAP_CORE_H
 
 #include "lib/base.h"
+#include "lib/parts.h"
 
 #define BITMAP_NONE UINT32_MAX
 
@@ -52,5 +53,8 @@ uint32_t bitmap_core_block_of(const struct bitmap_core *core, uint32_t index);
 
 /** bitmap_core_validate - recount from the words. 0, or ERR_CORRUPT with the finding on the console. */
 int bitmap_core_validate(const struct bitmap_core *core);
+
+/** bitmap_core_describe - name the counts and the words. */
+void bitmap_core_describe(const struct bitmap_core *core, struct parts *parts);
 
 #endif

@@ -96,6 +96,15 @@ int frame_validate(struct frame_allocator *fa, size_t held)
     return ERR_CORRUPT;
 }
 
+void frame_describe(struct frame_allocator *fa, struct parts *parts)
+{
+    parts_add(parts, "instance", fa, sizeof(*fa));
+    parts_add(parts, "metadata", fa->metadata, fa->ops->metadata_size(fa->nframes, fa->nharts));
+    parts_add_array(parts, "frame", pfn_to_direct(fa->base), PAGE_BYTES, fa->nframes, PAGE_BYTES);
+    if (fa->ops->describe)
+        fa->ops->describe(fa, parts);
+}
+
 bool frame_misplaced(
     const struct frame_allocator *fa, pfn_t pfn, unsigned order, enum frame_misuse_kind *kind)
 {

@@ -13,6 +13,7 @@
 
 #include "arch/addr.h"
 #include "lib/base.h"
+#include "lib/parts.h"
 #include "smp/lock.h"
 
 /* Blocks are 2^order frames, naturally aligned. 10 is 4 MiB, as in Linux; 9 is Sv39's 2 MiB leaf. */
@@ -54,6 +55,9 @@ struct frame_allocator_ops {
     /* Recount everything from ground truth; the harts must be quiet. 0, or ERR_CORRUPT with the finding on
      * the console. */
     int (*validate)(struct frame_allocator *fa);
+
+    /* Name the parts of the metadata, for reports of contended cache lines. NULL: it is all called "metadata". */
+    void (*describe)(struct frame_allocator *fa, struct parts *parts);
 };
 
 /* Why a free was refused. */
@@ -138,6 +142,9 @@ void frame_drain(struct frame_allocator *fa);
  * neither free nor held is lost, one that is both was given twice.
  */
 int frame_validate(struct frame_allocator *fa, size_t held);
+
+/** frame_describe - name what belongs to the instance: its parts, its metadata, its frames. */
+void frame_describe(struct frame_allocator *fa, struct parts *parts);
 
 /** frame_misplaced - for allocators: whether no block of this order can begin there, and why. */
 bool frame_misplaced(
