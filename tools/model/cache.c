@@ -19,7 +19,11 @@ struct line {
     uint8_t owner; /* hart that may write without asking, or NO_HART */
     uint8_t in_llc;
     uint8_t known; /* not all zero: reset owner */
+    uint8_t written; /* since the region began */
+    uint8_t user; /* the one hart that has used it, or SEVERAL */
 };
+
+#define SEVERAL 0xfe
 
 #define LINES_PER_PAGE (1u << (PAGE_SHIFT - LINE_SHIFT))
 
@@ -101,7 +105,7 @@ static struct line *line_of(uint64_t number)
         if (first)
             touched[ntouched++] = (uint32_t)page;
         line->known = 1;
-        line->owner = NO_HART;
+        line->owner = line->user = NO_HART;
     }
     return line;
 }
@@ -112,7 +116,7 @@ static uint64_t *find(const struct cache *cache, uint64_t number)
 {
     uint64_t *set = &cache->tags[number % cache->sets * cache->ways];
     for (unsigned way = 0; way < cache->ways; way++) {
-        if (set[way] >> 2 == number && (set[way] & 3))
+        if (set[way] >> TAG_SHIFT == number && (set[way] & TAG_STATE))
             return &set[way];
     }
     return NULL;
@@ -146,11 +150,19 @@ static uint64_t fill(struct cache *cache, uint64_t number, enum line_state state
                 victim = way;
         }
         tag = &cache->tags[base + victim];
-        evicted = *tag >> 2;
+        evicted = *tag >> TAG_SHIFT;
     }
-    *tag = number << 2 | state;
+    *tag = number << TAG_SHIFT | state;
     touch(cache, tag, now);
     return evicted;
+}
+
+bool cache_is_private(const struct hart *hart, uint64_t paddr)
+{
+    if (paddr - RAM_BASE >= ram_bytes)
+        return false;
+    const uint64_t *tag = find(&hart->l1, paddr >> LINE_SHIFT);
+    return tag && (*tag & TAG_STATE) == LINE_OWNED && line_of(paddr >> LINE_SHIFT)->user == hart->index;
 }
 
 bool cache_holds(const struct hart *hart, uint64_t number)
@@ -159,6 +171,20 @@ bool cache_holds(const struct hart *hart, uint64_t number)
 }
 
 /* --- the directory --- */
+
+static void note_user(struct line *line, const struct hart *hart, bool writes)
+{
+    line->written |= writes;
+    if (line->user == NO_HART)
+        line->user = (uint8_t)hart->index;
+    else if (line->user != hart->index)
+        line->user = SEVERAL;
+}
+
+static bool contended(const struct line *line)
+{
+    return line->written && line->user == SEVERAL;
+}
 
 static void llc_fill(uint64_t number, uint64_t now)
 {
@@ -277,6 +303,7 @@ static struct answer fetch_shared(struct hart *hart, uint64_t number, bool into_
     uint64_t now = hart_now(hart);
     bool in_l2 = line->clusters >> hart->cluster & 1;
     struct answer answer;
+    note_user(line, hart, false);
 
     if (in_l2 && (line->owner == NO_HART || line->owner == hart->index)) {
         touch(&l2[hart->cluster], find(&l2[hart->cluster], number), now);
@@ -291,7 +318,7 @@ static struct answer fetch_shared(struct hart *hart, uint64_t number, bool into_
         line->owner = NO_HART;
         uint64_t *tag = find(&owner->l1, number);
         if (tag)
-            *tag = number << 2 | LINE_SHARED;
+            *tag = number << TAG_SHIFT | LINE_SHARED;
         llc_fill(number, now);
     } else {
         answer = ask_home(hart, number, line, memory_latency(hart, number, line), false);
@@ -334,6 +361,7 @@ static struct answer fetch_owned(struct hart *hart, uint64_t number)
     uint64_t now = hart_now(hart), transfers = hart->stat[MODEL_STAT_TRANSFERS], latency;
     uint64_t others = line->sharers & ~(1ull << hart->index);
     struct answer answer;
+    note_user(line, hart, true);
 
     if (line->owner == hart->index) { /* in the L2 since its L1 let go of it */
         answer = (struct answer){.latency = profile.l2_latency};
@@ -411,17 +439,19 @@ void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_
     uint64_t number = paddr >> LINE_SHIFT;
     uint64_t *tag = find(&hart->l1, number);
     enum line_state needed = access == ACCESS_LOAD ? LINE_SHARED : LINE_OWNED;
-    if (tag && (*tag & 3) >= needed) {
+    if (tag && (*tag & TAG_STATE) >= needed) {
         touch(&hart->l1, tag, hart_now(hart));
         return;
     }
-    hart->spin_broken = true;
+    hart->spin_missed = true;
     sched_order(hart); /* others may have changed everything meanwhile */
     tag = find(&hart->l1, number);
-    if (tag && (*tag & 3) >= needed)
+    if (tag && (*tag & TAG_STATE) >= needed)
         return;
     struct answer answer =
         access == ACCESS_LOAD ? fetch_shared(hart, number, true) : fetch_owned(hart, number);
+    if (contended(line_of(number)))
+        sched_contended(hart);
     if (lines_on)
         report(hart, paddr, pc, access, &answer);
     if (access == ACCESS_STORE)

@@ -45,14 +45,17 @@ bool guest_is_shared(uint64_t paddr)
 
 /* --- registers --- */
 
-static const char *const register_names[] = {"a0", "satp", "a1", "priv"};
+static const char *const register_names[GUEST_REGISTERS] = {"zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2",
+    "fp", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8",
+    "s9", "s10", "s11", "t3", "t4", "t5", "t6", [GUEST_SATP] = "satp"};
 
 void guest_find_registers(struct hart *hart)
 {
     GArray *all = qemu_plugin_get_registers();
+    hart->register_bytes = g_byte_array_new();
     for (unsigned i = 0; i < all->len; i++) {
         const qemu_plugin_reg_descriptor *reg = (qemu_plugin_reg_descriptor *)all->data + i;
-        for (unsigned k = 0; k < sizeof(register_names) / sizeof(register_names[0]); k++) {
+        for (unsigned k = 0; k < GUEST_REGISTERS; k++) {
             if (strcmp(reg->name, register_names[k]) == 0)
                 hart->registers[k] = reg->handle;
         }
@@ -62,10 +65,9 @@ void guest_find_registers(struct hart *hart)
 uint64_t guest_register(struct hart *hart, unsigned which)
 {
     uint64_t value = 0;
-    GByteArray *bytes = g_byte_array_new();
+    GByteArray *bytes = g_byte_array_set_size(hart->register_bytes, 0);
     if (hart->registers[which] && qemu_plugin_read_register(hart->registers[which], bytes) > 0)
         memcpy(&value, bytes->data, bytes->len < 8 ? bytes->len : 8);
-    g_byte_array_free(bytes, 1);
     return value;
 }
 
@@ -73,7 +75,7 @@ uint64_t guest_register(struct hart *hart, unsigned which)
 
 static void greet(struct hart *hart)
 {
-    page_address = guest_register(hart, 0);
+    page_address = guest_register(hart, GUEST_A0);
     if (page_address < RAM_BASE || page_address - RAM_BASE > ram_bytes - sizeof(*page)) {
         fprintf(stderr, "error: model: the guest gave %#llx for the shared page\n",
             (unsigned long long)page_address);
@@ -90,10 +92,9 @@ static void reset_hart(struct hart *hart)
 {
     tlb_reset(hart);
     memset(hart->stat, 0, sizeof(hart->stat));
-    hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
-    hart->spin_broken = true;
-    hart->spin_loaded = false;
-    hart->pause_line = 0;
+    hart->contended_at = hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
+    hart->spin_loaded = hart->spin_wrote = hart->spin_missed = false;
+    hart->pause_line = hart->pause_time = hart->spin_period = 0;
     hart->state = HART_READY;
 }
 
@@ -111,8 +112,8 @@ static void begin_region(void)
 static void enter(struct hart *hart)
 {
     static unsigned lock;
-    unsigned wanted = (unsigned)guest_register(hart, 0);
-    hart->root = (guest_register(hart, 1) & ((1ull << 44) - 1)) << PAGE_SHIFT;
+    unsigned wanted = (unsigned)guest_register(hart, GUEST_A0);
+    hart->root = (guest_register(hart, GUEST_SATP) & ((1ull << 44) - 1)) << PAGE_SHIFT;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
         usleep(50);
     members = wanted;

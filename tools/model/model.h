@@ -92,12 +92,15 @@ struct score {
 #define CREDIT_LIMIT (1ull << 62)
 
 struct cache {
-    uint64_t *tags; /* sets × ways: line << 2 | state; 0: empty */
+    uint64_t *tags; /* sets × ways: line << TAG_SHIFT | state; 0: empty */
     uint64_t *used; /* when, for the least recently used */
     unsigned sets, ways;
 };
 
 enum line_state { LINE_INVALID, LINE_SHARED, LINE_OWNED };
+
+#define TAG_SHIFT 2
+#define TAG_STATE 3u
 
 struct tlb_entry {
     uint64_t vbase, pbase;
@@ -107,21 +110,27 @@ struct tlb_entry {
 
 #define MICRO_TLB 256
 
+#define GUEST_A0        10
+#define GUEST_SATP      32
+#define GUEST_REGISTERS 33
+
 struct hart {
     struct score *score;
     uint64_t limit; /* the time at which credit reaches CREDIT_LIMIT */
+    uint64_t contended_at; /* when it last touched a contended line */
     uint64_t time; /* of a hart that does not run */
     enum hart_state state;
     unsigned index, cluster;
     int token; /* futex: 1 when it may run */
 
-    /* spinning */
-    uint64_t spin_line; /* the one line loaded since the last pause */
-    bool spin_broken; /* something else happened since */
+    /* Spinning: what happened since the last pause, and what did before it. */
+    uint64_t spin_line; /* the line loaded */
     bool spin_loaded;
-    uint64_t pause_time; /* of the last pause */
-    uint64_t pause_line; /* and what was loaded before it */
-    uint64_t spin_period;
+    bool spin_wrote; /* or loaded a second line, or touched a device: not a loop that waits for one line */
+    bool spin_missed; /* so the turn took longer than one that hits */
+    uint64_t pause_time;
+    uint64_t pause_line;
+    uint64_t spin_period; /* cycles of a turn that hits */
 
     uint64_t *store_done; /* ring of completion times */
     unsigned store_next;
@@ -142,7 +151,8 @@ struct hart {
     uint64_t region_start;
     uint64_t charged; /* all that is not an instruction's base cycle */
     uint64_t stat[MODEL_STAT_COUNT];
-    struct qemu_plugin_register *registers[4];
+    struct qemu_plugin_register *registers[GUEST_REGISTERS];
+    GByteArray *register_bytes;
 };
 
 extern struct hart harts[HARTS_MAX];
@@ -172,6 +182,9 @@ static inline void charge(struct hart *hart, enum model_stat stat, uint64_t cycl
 
 /** sched_order - return when no other hart is behind this one: what it does next is next in virtual time. */
 void sched_order(struct hart *hart);
+
+/** sched_contended - the hart has missed on a line that others use, too: for now it must not run far ahead. */
+void sched_contended(struct hart *hart);
 
 /** sched_block - give up the token in this state; returns when the hart has it again. */
 void sched_block(struct hart *hart, enum hart_state state);
@@ -208,6 +221,9 @@ uint64_t cache_walk_read(struct hart *hart, uint64_t paddr);
 /** cache_drain - wait until all stores of the hart are done. */
 void cache_drain(struct hart *hart);
 
+/** cache_is_private - whether this hart owns the line and no other has touched it since the region began. */
+bool cache_is_private(const struct hart *hart, uint64_t paddr);
+
 /** cache_holds - whether the line is in the hart's L1. */
 bool cache_holds(const struct hart *hart, uint64_t line);
 
@@ -218,6 +234,9 @@ void tlb_reset(struct hart *hart);
 
 /** tlb_translate - the physical address, with the cost of finding it. ~0 where nothing is mapped. */
 uint64_t tlb_translate(struct hart *hart, uint64_t vaddr);
+
+/** tlb_probe - the same without cost or effect; ~0 where the first level does not know. */
+uint64_t tlb_probe(const struct hart *hart, uint64_t vaddr);
 
 /** tlb_flush - drop everything, or the page of one address. */
 void tlb_flush_all(struct hart *hart);
@@ -240,6 +259,7 @@ void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
 /** guest_is_time_page - accesses to what the model itself writes are free. */
 bool guest_is_shared(uint64_t paddr);
 
+/** guest_register - x0 … x31, or GUEST_SATP; in callbacks that may read registers. */
 uint64_t guest_register(struct hart *hart, unsigned which);
 void guest_find_registers(struct hart *hart);
 

@@ -2,8 +2,10 @@
  * Entry points of the plugin and translation: which instruction gets which callback. Between two instructions
  * that touch memory nothing can fault, so their cycles are added at once in front of the first.
  */
+#define _GNU_SOURCE
 #include "lines.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +106,7 @@ static void note_load(struct hart *hart, uint64_t paddr)
 {
     uint64_t line = paddr >> LINE_SHIFT;
     if (hart->spin_loaded && hart->spin_line != line)
-        hart->spin_broken = true;
+        hart->spin_wrote = true;
     hart->spin_loaded = true;
     hart->spin_line = line;
 }
@@ -131,7 +133,7 @@ static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
     if (paddr - RAM_BASE >= ram_bytes) {
         if (paddr != ~0ull)
             guest_mmio(hart, paddr, store);
-        hart->spin_broken = true;
+        hart->spin_wrote = true;
         return;
     }
     if (guest_is_shared(paddr))
@@ -141,7 +143,7 @@ static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
         access_ram(hart, info, vaddr, paddr, ACCESS_LOAD, pc);
         return;
     }
-    hart->spin_broken = true;
+    hart->spin_wrote = true;
     if (kind == KIND_ATOMIC) {
         cache_drain(hart);
         charge(hart, MODEL_STAT_ATOMIC, profile.amo - 1);
@@ -162,6 +164,18 @@ static void on_ordered(unsigned vcpu, void *userdata)
     }
 }
 
+/* In front of an atomic. One on a line that nobody else has touched in this region can be in no order with anybody:
+ * asking for the order all the same would cost private work a handover an atomic. */
+static void on_atomic(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
+    if (!hart_modelled(hart))
+        return;
+    uint64_t paddr = tlb_probe(hart, guest_register(hart, (unsigned)(uintptr_t)userdata));
+    if (paddr == ~0ull || !cache_is_private(hart, paddr))
+        sched_order(hart);
+}
+
 static void on_xret(unsigned vcpu, void *userdata)
 {
     (void)userdata;
@@ -178,20 +192,19 @@ static void on_pause(unsigned vcpu, void *userdata)
     if (!hart_modelled(hart))
         return;
     uint64_t now = hart_now(hart);
-    bool same = hart->spin_loaded && !hart->spin_broken && hart->pause_line == hart->spin_line;
-    uint64_t period = now - hart->pause_time;
+    bool quiet = hart->spin_loaded && !hart->spin_wrote;
+    bool same = quiet && hart->pause_line == hart->spin_line;
+    if (!hart->spin_missed)
+        hart->spin_period = now - hart->pause_time;
     hart->pause_time = now;
-    hart->pause_line = hart->spin_loaded && !hart->spin_broken ? hart->spin_line : 0;
-    hart->spin_loaded = hart->spin_broken = false;
-    if (!same || period == 0)
+    hart->pause_line = quiet ? hart->spin_line : 0;
+    hart->spin_loaded = hart->spin_wrote = hart->spin_missed = false;
+    if (!same || hart->spin_period == 0 || !cache_holds(hart, hart->spin_line))
         return;
-    sched_order(hart);
-    if (!cache_holds(hart, hart->spin_line))
-        return;
-    hart->spin_period = period;
+    /* Out of order, on purpose: should a hart that is behind take the line away at a time before this one, the next
+     * turn still begins now. */
     sched_block(hart, HART_SPIN);
     hart->pause_time = hart_now(hart);
-    hart->pause_line = 0;
 }
 
 static void on_sfence(unsigned vcpu, void *userdata)
@@ -242,6 +255,9 @@ static void on_init(qemu_plugin_id_t id, unsigned vcpu)
     hart->index = vcpu;
     hart->score = qemu_plugin_scoreboard_find(scoreboard, vcpu);
     guest_find_registers(hart);
+    /* A thread of this class does not push aside the one that wakes it, which is about to wait itself: a handover is
+     * then one switch and not two. It needs no privilege, and where it is refused only time is lost. */
+    sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 }
 
 /* --- translation --- */
@@ -254,8 +270,9 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind k
     case KIND_FENCE_LIGHT: return;
     case KIND_MEMORY: break;
     case KIND_ATOMIC:
-    case KIND_LR:
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_ordered, QEMU_PLUGIN_CB_NO_REGS, what);
+    case KIND_LR: /* the address is rs1 */
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            insn, on_atomic, QEMU_PLUGIN_CB_R_REGS, (void *)(uintptr_t)(bits >> 15 & 31));
         break;
     case KIND_FENCE:
     case KIND_CSR_WRITE:

@@ -133,6 +133,16 @@ static struct tlb_entry *miss(struct hart *hart, uint64_t vaddr)
     return dtlb_fill(hart, &fresh);
 }
 
+uint64_t tlb_probe(const struct hart *hart, uint64_t vaddr)
+{
+    for (unsigned i = 0; i < profile.dtlb_entries; i++) {
+        const struct tlb_entry *entry = &hart->dtlb[i];
+        if (covers(entry, vaddr))
+            return entry->pbase | (vaddr & ((1ull << entry->shift) - 1));
+    }
+    return ~0ull;
+}
+
 uint64_t tlb_translate(struct hart *hart, uint64_t vaddr)
 {
     uint64_t vpage = vaddr >> PAGE_SHIFT;
