@@ -170,11 +170,32 @@ void guest_hint(struct hart *hart, unsigned code)
 /* The machine-level software interrupt words of the ACLINT, one a hart. */
 #define MSWI_BASE 0x2000000ull
 
+/* Which hart a store to this physical address interrupts; nharts for none. */
+static uint64_t interrupted_hart(uint64_t paddr)
+{
+    uint64_t hart = (paddr - MSWI_BASE) / 4;
+    return paddr >= MSWI_BASE && hart < nharts ? hart : nharts;
+}
+
+void guest_hold(struct hart *hart)
+{
+    while (__atomic_load_n(&hart->held, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    hart->score->credit = 0;
+}
+
+void guest_release(uint64_t vaddr)
+{
+    uint64_t target = interrupted_hart(vaddr); /* firmware runs untranslated */
+    if (target < nharts && harts[target].held)
+        __atomic_store_n(&harts[target].held, false, __ATOMIC_RELEASE);
+}
+
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store)
 {
     charge(hart, MODEL_STAT_MMIO, profile.mmio);
-    uint64_t target = (paddr - MSWI_BASE) / 4;
-    if (!store || paddr < MSWI_BASE || target >= nharts || target == hart->index)
+    uint64_t target = interrupted_hart(paddr);
+    if (!store || target == nharts || target == hart->index)
         return;
     struct hart *to = &harts[target];
     uint64_t when = hart_now(hart) + profile.ipi;

@@ -146,6 +146,7 @@ struct hart {
     } micro[MICRO_TLB];
     uint64_t root; /* physical address of the root page table; 0: bare */
 
+    bool held; /* at its first block, until somebody starts it */
     bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
     uint64_t ipi_at; /* an interrupt is under way until then */
     uint64_t region_start;
@@ -255,6 +256,13 @@ void guest_hint(struct hart *hart, unsigned code);
 
 /** guest_mmio - a store to a device: is it an interrupt for another hart? */
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
+
+/** guest_hold - wait here until another hart interrupts this one. Harts that firmware has no use for yet would only
+ *  take the host's time from the one that boots, and which one boots is settled, too. */
+void guest_hold(struct hart *hart);
+
+/** guest_release - a store of a hart that is not modelled: if it interrupts a hart that is held, let that one go. */
+void guest_release(uint64_t vaddr);
 
 /** guest_is_time_page - accesses to what the model itself writes are free. */
 bool guest_is_shared(uint64_t paddr);

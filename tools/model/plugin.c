@@ -122,10 +122,13 @@ static void access_ram(struct hart *hart, qemu_plugin_meminfo_t info, uint64_t v
 static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
 {
     struct hart *hart = &harts[vcpu];
-    if (!hart_modelled(hart))
-        return;
-    enum kind kind = unpack_kind(userdata);
     bool store = qemu_plugin_mem_is_store(info);
+    if (!hart_modelled(hart)) {
+        if (store)
+            guest_release(vaddr);
+        return;
+    }
+    enum kind kind = unpack_kind(userdata);
     if (kind == KIND_ATOMIC && store)
         return; /* both halves of one access */
     uint64_t pc = unpack_pc(userdata);
@@ -228,6 +231,8 @@ static void on_limit(unsigned vcpu, void *userdata)
 {
     struct hart *hart = &harts[vcpu];
     (void)userdata;
+    if (hart->held)
+        guest_hold(hart);
     if (!hart_modelled(hart))
         return;
     if (hart->parked) {
@@ -253,8 +258,11 @@ static void on_init(qemu_plugin_id_t id, unsigned vcpu)
     struct hart *hart = &harts[vcpu];
     (void)id;
     hart->index = vcpu;
-    hart->score = qemu_plugin_scoreboard_find(scoreboard, vcpu);
+    for (unsigned i = 0; i <= vcpu; i++) /* the scoreboard moves when it grows */
+        harts[i].score = qemu_plugin_scoreboard_find(scoreboard, i);
     guest_find_registers(hart);
+    hart->held = vcpu != 0;
+    hart->score->credit = hart->held ? CREDIT_LIMIT : 0; /* calls back at its first block */
     /* A thread of this class does not push aside the one that wakes it, which is about to wait itself: a handover is
      * then one switch and not two. It needs no privilege, and where it is refused only time is lost. */
     sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
