@@ -22,11 +22,12 @@
 enum bench_axis {
     BENCH_FRAME, /* each frame allocator, over each kind of lock that was asked for */
     BENCH_LOCK, /* each kind of lock */
+    BENCH_MACHINE, /* nothing of ours: what the machine itself costs. Measured only when named, not by `*` */
 };
 
 struct bench_variant {
     const struct frame_allocator_ops *frame; /* NULL on other axes */
-    const struct lock_ops *lock;
+    const struct lock_ops *lock; /* NULL on BENCH_MACHINE */
 };
 
 /* The two distributions of latency that a data point has. */

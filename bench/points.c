@@ -144,17 +144,26 @@ static void walk_frames(struct walk *walk)
     }
 }
 
+/* What measures the machine answers to its name only: everything is everything that we have designed. */
+static bool selected(const struct workload *workload)
+{
+    if (workload->axis == BENCH_MACHINE && strcmp(chosen.bench, "*") == 0)
+        return false;
+    return select_match(chosen.bench, workload->name);
+}
+
 static void walk_all(struct walk *walk)
 {
     for (size_t i = 0; workload_at(i); i++) {
-        if (!select_match(chosen.bench, workload_name_at(i)))
+        if (!selected(workload_at(i)))
             continue;
         walk->point.workload = workload_at(i);
-        walk->point.variant.frame = NULL;
-        if (walk->point.workload->axis == BENCH_FRAME)
-            walk_frames(walk);
-        else
-            walk_locks(walk);
+        walk->point.variant = (struct bench_variant){NULL, NULL};
+        switch (walk->point.workload->axis) {
+        case BENCH_FRAME: walk_frames(walk); break;
+        case BENCH_LOCK: walk_locks(walk); break;
+        case BENCH_MACHINE: walk_harts(walk); break;
+        }
     }
 }
 

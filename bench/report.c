@@ -24,7 +24,8 @@ static void write_point(struct json *json, const struct bench_point *point)
     json_object_begin(json, "variant");
     if (point->variant.frame)
         json_string(json, "frame", point->variant.frame->name);
-    json_string(json, "lock", point->variant.lock->name);
+    if (point->variant.lock)
+        json_string(json, "lock", point->variant.lock->name);
     json_object_end(json);
     json_unsigned(json, "harts", point->nharts);
 }
@@ -148,9 +149,10 @@ void report_end(unsigned failed)
 void report_for_people(const struct bench_point *point, const struct bench_result *result, const char *reason)
 {
     const char *frame = point->variant.frame ? point->variant.frame->name : "";
+    const char *lock = point->variant.lock ? point->variant.lock->name : "";
     uint64_t thousands = result->ops_per_sec / 1000;
     console_format("  %-13s %-10s %-7s %2u harts  %6lu.%03lu M/s  %7lu %s an operation%s%s\n",
-        point->workload->name, frame, point->variant.lock->name, point->nharts, thousands / 1000,
-        thousands % 1000, result->ops ? result->cycles / result->ops : 0, clock_unit(clock_kind()),
-        reason ? "  FAILED: " : "", reason ? reason : "");
+        point->workload->name, frame, lock, point->nharts, thousands / 1000, thousands % 1000,
+        result->ops ? result->cycles / result->ops : 0, clock_unit(clock_kind()), reason ? "  FAILED: " : "",
+        reason ? reason : "");
 }

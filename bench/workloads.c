@@ -11,6 +11,13 @@ static const struct workload *const workloads[] = {
     &workload_frame_remote,
     &workload_frame_mixed,
     &workload_lock_counter,
+    &workload_model_chase,
+    &workload_model_pingpong,
+    &workload_model_amo_shared,
+    &workload_model_amo_private,
+    &workload_model_write_packed,
+    &workload_model_write_padded,
+    &workload_model_ipi,
 };
 
 const struct workload *workload_at(size_t i)

@@ -12,5 +12,12 @@ extern const struct workload workload_frame_random;
 extern const struct workload workload_frame_remote;
 extern const struct workload workload_frame_mixed;
 extern const struct workload workload_lock_counter;
+extern const struct workload workload_model_chase;
+extern const struct workload workload_model_pingpong;
+extern const struct workload workload_model_amo_shared;
+extern const struct workload workload_model_amo_private;
+extern const struct workload workload_model_write_packed;
+extern const struct workload workload_model_write_padded;
+extern const struct workload workload_model_ipi;
 
 #endif

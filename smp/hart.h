@@ -15,6 +15,7 @@
 enum hart_request {
     HART_REQUEST_STOP = 1 << 0, /* a hart panicked: halt */
     HART_REQUEST_CALL = 1 << 1, /* a function to run: smp/call.h */
+    HART_REQUEST_PING = 1 << 2, /* nothing but to say that it came */
 };
 
 struct hart {

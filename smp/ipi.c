@@ -3,6 +3,7 @@
  * before the interrupt and taken by exchange, so that requests merge and none is lost.
  */
 #include "smp/ipi.h"
+#include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "arch/sbi.h"
 #include "arch/trap.h"
@@ -10,6 +11,11 @@
 #include "trace/counter.h"
 
 static _Atomic uint32_t halted;
+
+/* Every target writes it, so it is on a line of its own. */
+static struct {
+    _Atomic uint32_t missing; /* acknowledgements of the ping under way */
+} CACHE_ALIGNED ping;
 
 unsigned ipi_halted(void)
 {
@@ -34,6 +40,9 @@ void ipi_poll(void)
         halt();
     if (requests & HART_REQUEST_CALL)
         smp_call_arrived();
+    if (requests & HART_REQUEST_PING)
+        /* Release (amoadd.rl): pairs with the acquire in ipi_ping. */
+        atomic_fetch_sub_explicit(&ping.missing, 1, memory_order_release);
 }
 
 void ipi_init(void)
@@ -65,4 +74,14 @@ void ipi_send(hart_mask_t to, enum hart_request request)
         atomic_fetch_or_explicit(&harts[hart].requests, request, memory_order_release);
     raise_interrupts(to);
     counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
+}
+
+void ipi_ping(hart_mask_t to)
+{
+    /* Relaxed: ipi_send's release publishes it. */
+    store_relaxed(&ping.missing, hart_mask_count(to));
+    ipi_send(to, HART_REQUEST_PING);
+    /* Acquire (lw; fence r,rw), pairs with the release in ipi_poll. */
+    while (atomic_load_explicit(&ping.missing, memory_order_acquire) != 0)
+        cpu_relax();
 }

@@ -13,6 +13,13 @@ void ipi_init(void);
  */
 void ipi_send(hart_mask_t to, enum hart_request request);
 
+/**
+ * ipi_ping - interrupt the harts of a mask and return when each has acknowledged from its handler: the least that
+ * any shootdown costs.
+ * @to: online harts, not the caller's; their interrupts must not stay off. One ping at a time in the whole system.
+ */
+void ipi_ping(hart_mask_t to);
+
 /** ipi_halted - how many harts have obeyed HART_REQUEST_STOP. */
 unsigned ipi_halted(void);
 
