@@ -11,9 +11,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # --- what may be said on the command line ----------------------------------------------------------
 
 # Read by tools/run, which checks their values and explains them (tools/run --help).
-RUN_VARIABLES   := BENCH FRAME LOCK HARTS CLOCK QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU
+RUN_VARIABLES   := BENCH FRAME LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU
 # SECONDS is no plain environment variable in bash: it goes by another name.
-MAKE_VARIABLES  := SECONDS CROSS JOBS V
+MAKE_VARIABLES  := SECONDS CROSS HOST_CC V
 VALID_VARIABLES := $(sort $(RUN_VARIABLES) $(MAKE_VARIABLES))
 
 GIVEN   := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -25,9 +25,10 @@ export $(RUN_VARIABLES)
 export STRESS_SECONDS := $(SECONDS)
 export HARTSCALE_GIVEN := $(GIVEN)
 
-JOBS   ?= $(shell getconf _NPROCESSORS_ONLN)
+# JOBS is how many compilers run at a time, and how many machines `make bench` measures with.
+BUILD_JOBS := $(or $(JOBS),$(shell getconf _NPROCESSORS_ONLN))
 # A -j given by the user arrives as a job server, which the second make shares.
-BUILD   = $(MAKE) $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+BUILD   = $(MAKE) $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(BUILD_JOBS))
 Q      := $(if $(filter-out 0,$(V)),,@)
 say     = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
 
@@ -42,7 +43,7 @@ help: ## this list
 
 bench: ## measure: boot, print the table, write results/<run>/   BENCH= FRAME= LOCK= HARTS= QUICK=1 OUT=
 	@tools/setup bench
-	+@$(BUILD) release
+	+@$(BUILD) release model
 	@tools/run bench
 
 insns: ## exact instruction counts at one hart (QEMU -icount)    BENCH= FRAME=
@@ -67,7 +68,7 @@ debug: ## the same, waiting for gdb, with gdb attached        HARTS= MEM=
 
 test: ## every test; ends with `N passed, N failed`           T=filter
 	@tools/setup bench test
-	+@$(BUILD) release check host-tests
+	+@$(BUILD) release check model host-tests
 	@tools/run test
 
 boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS=
@@ -225,7 +226,7 @@ lint-format:
 lint-cppcheck:
 	$(call say,LINT,cppcheck)
 	@mkdir -p build/cppcheck
-	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --platform=unix64 -j$(JOBS) \
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --platform=unix64 -j$(BUILD_JOBS) \
 		--cppcheck-build-dir=build/cppcheck --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem --suppress='uninitvar:arch/riscv/*' --suppress=uninitvar:tests/kernel/test_machine.c \
 		--suppress='syntaxError:arch/riscv/*' --suppress=comparePointers --suppress=subtractPointers \

@@ -19,7 +19,7 @@ class RunnerTest(support.TestCase):
         self.pid_file = os.path.join(self.folder, "pid")
 
     def words(self, *more):
-        return (RUN, "bench", f"OUT={self.out}", "HARTS=1,2", *more)
+        return (RUN, "bench", f"OUT={self.out}", "HARTS=1,2", "CLOCK=host", *more)
 
     def bench(self, mode, *more, **environment):
         return run(*self.words(*more), QEMU=FAKE_QEMU, FAKE_QEMU=mode, FAKE_QEMU_PID=self.pid_file, **environment)
@@ -81,7 +81,7 @@ class RunnerTest(support.TestCase):
             self.assertIn(part, done.err)
 
     def test_warns_when_harts_outnumber_cores(self):
-        done = run(RUN, "bench", f"OUT={self.out}", "HARTS=1,64", QEMU=FAKE_QEMU)
+        done = run(RUN, "bench", f"OUT={self.out}", "HARTS=1,64", "CLOCK=host", QEMU=FAKE_QEMU)
         self.assert_ok(done)
         for text in (done.err, done.out):
             self.assertIn("up to 64 harts shared", text)

@@ -287,7 +287,7 @@ def main(settings):
     path = settings.text("RUN", LATEST)
     run, results = load(path)
     try:
-        count = plot(path, run, enrich(results, run["clock"]))
+        count = plot(path, run, enrich(results, run["clock"], run["profile"]))
     except GnuplotMissing as missing:
         raise Failure(str(missing)) from missing
     if not count:

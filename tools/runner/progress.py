@@ -8,7 +8,11 @@ from .units import duration, si, spread_text
 
 
 class Progress:
-    def __init__(self, symbols, stream=sys.stderr):
+    """Points of a run as they come. weight(number) is how long one takes in comparison with others."""
+
+    def __init__(self, symbols, weight=lambda number: 1, stream=sys.stderr):
+        self.weight = weight
+        self.numbers = set()
         self.symbols = symbols
         self.stream = stream
         self.in_place = stream.isatty()
@@ -27,8 +31,15 @@ class Progress:
         if self.in_place:
             self._show(self._where(point, self.done + 1) + " ...", final=False)
 
-    def result(self, result):
+    def _left_s(self):
+        """Seconds until all is done, from what the points that are done weigh."""
+        done = sum(self.weight(number) for number in self.numbers)
+        total = sum(self.weight(number) for number in range(1, self.planned + 1))
+        return (time.monotonic() - self.started) * max(0, total - done) / done
+
+    def result(self, result, number):
         self.done += 1
+        self.numbers.add(number)
         text = self._where(result, self.done)
         if result["status"] == "ok":
             text += f"  {si(result['ops_per_sec'])}ops/s"
@@ -38,8 +49,7 @@ class Progress:
         else:
             text += f"  failed: {result.get('reason', 'no reason given')}"
         if self.done < self.planned:
-            left = (time.monotonic() - self.started) / self.done * (self.planned - self.done)
-            text += f"   about {duration(left)} left"
+            text += f"   about {duration(self._left_s())} left"
         self._show(text, final=result["status"] != "ok")
 
     def _show(self, text, final):

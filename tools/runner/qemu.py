@@ -68,15 +68,33 @@ class Qemu:
         return [self.path, "-machine", "virt", "-cpu", CPU, "-smp", str(harts), "-m", memory, *timing,
                 "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf, "-append", bootargs]
 
+    def modelled(self, elf, harts, memory, bootargs, model, ram, extra=None):
+        """The same under a model.Model, with the guest's memory in the file `ram`. Flushing a full translation cache
+        would stop all harts at once, which those that wait for their turn in the model cannot do: 512 MiB never
+        fill."""
+        command = self.command(elf, harts, memory, bootargs)
+        command[command.index("virt")] = "virt,memory-backend=ram"
+        command[command.index("tcg,thread=multi")] = "tcg,thread=multi,tb-size=512"
+        return [*command, "-object", f"memory-backend-file,id=ram,size={memory},mem-path={ram},share=on",
+                "-seed", "1", "-plugin", model.plugin(ram, extra)]
 
-def _die_with_parent():
-    """Even a runner that is killed outright must leave no QEMU behind. Linux only; elsewhere a courtesy less."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+def _before_start(core):
+    """What the child does before it becomes QEMU. Even a runner that is killed outright must leave no QEMU behind
+    (Linux only; elsewhere a courtesy less). A core that may not be chosen is a matter of speed alone."""
+    def prepare():
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if core is not None:
+            try:
+                os.sched_setaffinity(0, {core})
+            except OSError:
+                pass
+    return prepare
 
 
 class Interrupts:
-    """While active, signals that ask for an end are kept for Machine.lines to raise between two lines, so
+    """While active, signals that ask for an end are kept for listen() to raise between two lines, so
     that no file is left half written. A second one acts at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -105,15 +123,17 @@ class Interrupts:
 class Machine:
     """A running QEMU in a session of its own: Ctrl-C reaches this process and not QEMU. Ends with the block."""
 
-    def __init__(self, command, interrupts=None, raw_log=None):
+    def __init__(self, command, interrupts=None, raw_log=None, core=None, files=()):
+        """core: the host core to run on. files: descriptors that QEMU inherits."""
         self.interrupts = interrupts
         self.raw_log = raw_log
         self.deadline = None
-        self.started = time.monotonic()
+        self.started = self.heard = time.monotonic()
+        self.pending = b""
         try:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                            stderr=subprocess.STDOUT, start_new_session=True,
-                                            preexec_fn=_die_with_parent)
+                                            stderr=subprocess.STDOUT, start_new_session=True, pass_fds=files,
+                                            preexec_fn=_before_start(core))
         except OSError as error:
             raise Failure(f"{command[0]} does not run: {error}") from error
 
@@ -121,6 +141,9 @@ class Machine:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self.end()
         self.process.stdout.close()
 
@@ -128,41 +151,43 @@ class Machine:
         """End the run when it has taken this long, whatever the guest says meanwhile."""
         self.deadline = self.started + seconds
 
+    def fileno(self):
+        return self.process.stdout.fileno()
+
+    def patience(self, stall_s):
+        """Seconds until it counts as hung. Raises Stall when that is now."""
+        now = time.monotonic()
+        if self.deadline is not None and now >= self.deadline:
+            raise Stall(f"hang: not finished after {self.deadline - self.started:.0f} s")
+        if now - self.heard >= stall_s:
+            raise Stall(f"hang: no output for {stall_s:g} s")
+        wait = self.heard + stall_s - now
+        return wait if self.deadline is None else min(wait, self.deadline - now)
+
+    def read(self):
+        """The lines that are complete now; None at the console's end. A line cut short by that is only logged."""
+        chunk = os.read(self.fileno(), 65536)
+        if not chunk:
+            return None
+        self.heard = time.monotonic()
+        if self.raw_log:
+            self.raw_log(chunk)
+        *complete, pending = (self.pending + chunk).split(b"\n")
+        self.pending = pending[-LINE_BYTES_MAX:]
+        return [line.decode("utf-8", "replace").strip("\r") for line in complete]
+
     def lines(self, stall_s):
-        """Yield the console's complete lines until QEMU ends. A line cut short by its end is only logged.
+        """Yield the console's complete lines until QEMU ends.
 
         Raises Stall after stall_s without any output or past the limit, Interrupted on a signal.
         """
-        pending = b""
-        fd = self.process.stdout.fileno()
-        heard = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            selector.register(fd, selectors.EVENT_READ)
-            if self.interrupts:
-                selector.register(self.interrupts.fd, selectors.EVENT_READ)
-            while True:
-                if self.interrupts and self.interrupts.received is not None:
-                    raise Interrupted(self.interrupts.received)
-                now = time.monotonic()
-                if self.deadline is not None and now >= self.deadline:
-                    raise Stall(f"hang: not finished after {self.deadline - self.started:.0f} s")
-                if now - heard >= stall_s:
-                    raise Stall(f"hang: no output for {stall_s:g} s")
-                wait = heard + stall_s - now
-                if self.deadline is not None:
-                    wait = min(wait, self.deadline - now)
-                if fd not in [key.fd for key, _ in selector.select(wait)]:
-                    continue
-                chunk = os.read(fd, 65536)
-                if not chunk:
-                    return
-                heard = time.monotonic()
-                if self.raw_log:
-                    self.raw_log(chunk)
-                *complete, pending = (pending + chunk).split(b"\n")
-                pending = pending[-LINE_BYTES_MAX:]
-                for line in complete:
-                    yield line.decode("utf-8", "replace").strip("\r")
+        while True:
+            if not wait_for_output([self], self.patience(stall_s), self.interrupts):
+                continue
+            lines = self.read()
+            if lines is None:
+                return
+            yield from lines
 
     def wait(self, seconds=TERMINATE_GRACE_S):
         """The exit status of a QEMU that has closed its console, or None if it does not end."""
@@ -171,10 +196,29 @@ class Machine:
         except subprocess.TimeoutExpired:
             return None
 
-    def end(self):
-        """End QEMU's process group: politely, then by force. Harmless when it has ended already."""
+    def terminate(self):
+        """Ask QEMU's process group to end."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
-            if self.wait() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+
+    def end(self):
+        """End QEMU's process group: politely, then by force. Harmless when it has ended already."""
+        self.terminate()
+        if self.process.poll() is None and self.wait() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def wait_for_output(machines, seconds, interrupts=None):
+    """The machines that have something to read, at the latest after so many seconds. Raises Interrupted."""
+    with selectors.DefaultSelector() as selector:
+        for machine in machines:
+            selector.register(machine, selectors.EVENT_READ)
+        if interrupts:
+            selector.register(interrupts.fd, selectors.EVENT_READ)
+        if interrupts and interrupts.received is not None:
+            raise Interrupted(interrupts.received)
+        ready = [key.fileobj for key, _ in selector.select(seconds)]
+        if interrupts and interrupts.received is not None:
+            raise Interrupted(interrupts.received)
+        return [machine for machine in machines if machine in ready]

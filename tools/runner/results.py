@@ -15,8 +15,8 @@ LATEST = os.path.join(RESULTS, "latest")
 
 # The order in which DESIGN shows a result; what else the guest says comes behind.
 FIELDS = ("bench", "variant", "harts", "clock", "profile", "parameters", "ops", "cycles", "ops_per_sec", "cycles_per_op",
-          "insns_per_op", "speedup", "efficiency", "latency", "latency_free", "fairness", "counters", "memory", "trials",
-          "spread", "status", "reason")
+          "insns_per_op", "speedup", "efficiency", "latency", "latency_free", "fairness", "attribution", "counters", "memory",
+          "trials", "spread", "status", "reason")
 # Counters that the guest cannot read by itself.
 OUTSIDE_COUNTERS = {"line_transfer": None}
 
@@ -30,13 +30,13 @@ def variant_label(variant, times):
     return times.join(str(value) for value in variant.values()) or "-"
 
 
-def enrich(results, clock):
+def enrich(results, clock, profile):
     """Copies of the results in DESIGN's form: speedup and efficiency against the same variant at one hart,
     null where that was not measured."""
     base = {variant_key(r): r["ops_per_sec"] for r in results if r["harts"] == 1 and r["status"] == "ok"}
     enriched = []
     for result in results:
-        full = dict(result, clock=clock, profile=None)
+        full = dict(result, clock=clock, profile=profile)
         if result["status"] == "ok":
             one = base.get(variant_key(result))
             full["speedup"] = round(result["ops_per_sec"] / one, 6) if one else None
@@ -86,7 +86,7 @@ class RunFolder:
             if os.path.exists(self.file("results.jsonl")) and os.path.getsize(self.file("results.jsonl")):
                 raise Failure(f"{path} holds results already: choose another OUT, or remove that folder")
             self._results = Appender(self.file("results.jsonl"))
-            self._console = Appender(self.file("console.log"))
+            self._consoles = {}
         except OSError as error:
             raise Failure(f"cannot write results to {path}: {error.strerror}") from error
 
@@ -110,8 +110,13 @@ class RunFolder:
         relative = os.path.relpath(self.path)
         return self.path if relative.startswith("..") else relative
 
-    def append_console(self, data):
-        self._console.write(data)
+    def console(self, name):
+        """The log of one boot's console, to write bytes to."""
+        try:
+            log = self._consoles[name] = Appender(self.file(name))
+        except OSError as error:
+            raise Failure(f"cannot write {self.file(name)}: {error.strerror}") from error
+        return log
 
     def append_result(self, result):
         self._results.write(dump(result).encode() + b"\n")
@@ -137,11 +142,11 @@ class RunFolder:
         self.replace("run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def close(self):
-        self._results.close()
-        self._console.close()
+        for file in (self._results, *self._consoles.values()):
+            file.close()
 
     def discard(self):
-        for name in ("results.jsonl", "console.log", "run.json"):
+        for name in ("results.jsonl", "run.json", *self._consoles):
             if os.path.exists(self.file(name)):
                 os.unlink(self.file(name))
         if self.created:

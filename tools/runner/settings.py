@@ -11,16 +11,22 @@ from .failure import Failure
 
 HARTS_MAX = 64
 HARTS_DEFAULT = (1, 2, 4, 8)
-CLOCKS = ("host", "icount")
+CLOCKS = ("model", "host", "icount")
+JOBS_MAX = 1024
 
 VARIABLES = {
     "BENCH": "benchmarks: a comma list of names and globs, e.g. frame.churn,lock.*",
     "FRAME": "frame allocators to measure: a comma list of names and globs",
     "LOCK": "locks to measure: a comma list of names and globs",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8)",
-    "CLOCK": "host: wall clock of this machine (default); icount: exact instruction counts at one hart",
+    "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine;"
+             " icount: exact instruction counts at one hart",
+    "PROFILE": "the machine that CLOCK=model models: a name in tools/model/profiles, or a file (default p550)",
+    "JOBS": "how many machines CLOCK=model runs side by side (default: one for each host core)",
+    "PIN": "0: let the host move them between its cores",
+    "LINES": "1: report the cache lines that harts fight over (CLOCK=model)",
     "QUICK": "1: short trials, for a look rather than for figures to keep",
-    "MEM": "memory of the machine, e.g. 512M or 2G (default 1G)",
+    "MEM": "memory of the machine, e.g. 512M or 2G (default 1G; under CLOCK=model 32M a hart, at least 256M)",
     "OUT": "folder for the results (default results/<date>-<commit>)",
     "ARGS": "more words for the kernel's command line",
     "TIMEOUT": "seconds without a word from the guest until it counts as hung (default 120)",
@@ -33,8 +39,8 @@ VARIABLES = {
     "QEMU": "the QEMU to use (default qemu-system-riscv64)",
 }
 
-# Variables that only the Makefile reads; any target may be given them.
-MAKE_ONLY = ("CROSS", "JOBS", "V")
+# Variables that the Makefile reads, too; any target may be given them.
+MAKE_VARIABLES = ("CROSS", "HOST_CC", "JOBS", "V")
 
 
 class Settings:
@@ -48,7 +54,7 @@ class Settings:
             value = environment.get("STRESS_SECONDS" if name == "SECONDS" else name, "")
             if value:
                 self.values[name] = value
-        given = [name for name in environment.get("HARTSCALE_GIVEN", "").split() if name not in MAKE_ONLY]
+        given = [name for name in environment.get("HARTSCALE_GIVEN", "").split() if name not in MAKE_VARIABLES]
         for word in words:
             name, separator, value = word.partition("=")
             if not separator:
@@ -94,20 +100,20 @@ class Settings:
         """For commands that want one number of harts: the largest that was asked for."""
         return max(self.harts((default,)))
 
-    def memory(self):
-        text = self.text("MEM", "1G")
+    def memory(self, default="1G"):
+        text = self.text("MEM", default)
         if not re.fullmatch(r"[1-9]\d{0,5}[MG]", text):
             raise Failure(f"MEM={text}: expected a size such as 512M or 2G")
         return text
 
-    def flag(self, name):
-        text = self.text(name, "0")
+    def flag(self, name, default="0"):
+        text = self.text(name, default)
         if text not in ("0", "1"):
             raise Failure(f"{name}={text}: expected 0 or 1")
         return text == "1"
 
     def clock(self):
-        text = self.text("CLOCK", "host")
+        text = self.text("CLOCK", "model")
         if text not in CLOCKS:
             raise Failure(f"CLOCK={text}: no such clock (valid: {' '.join(CLOCKS)})")
         return text

@@ -31,7 +31,7 @@ def main(settings):
 
 
 def _listen(machine, stall_s):
-    session = Session(lambda point: None, lambda result: None)
+    session = Session(lambda point: None, lambda point, result: None)
     try:
         for line in machine.lines(stall_s):
             session.feed(line)

@@ -51,15 +51,21 @@ def table(run, results, symbols):
     for bench in dict.fromkeys(r["bench"] for r in results):
         lines += _block(bench, [r for r in results if r["bench"] == bench], symbols)
     if any(r["status"] == "ok" for r in results):
-        trials = next((r["trials"] for r in results if "trials" in r), None)
-        median = f"median of {trials} trials {symbols.plus_minus} half their range" if trials else "one trial"
-        lines.append(f"Operations per second, {median}; below it speedup and efficiency.")
+        lines.append(f"Operations per second, {_basis(run, results, symbols)}; below it speedup and efficiency.")
     lines += [f"Failed: {describe(r, symbols)}: {r.get('reason', 'no reason given')}"
               for r in results if r["status"] != "ok"]
     if run["status"] not in ("complete", "failed"):
         lines.append(f"Incomplete ({run['status']}): {run['reason']}")
     lines += caveat(run)
     return "\n".join(lines) + "\n"
+
+
+def _basis(run, results, symbols):
+    """What the figures are figures of."""
+    if run["clock"] == "model":
+        return f"in virtual time of {run['profile']}"
+    trials = next((r["trials"] for r in results if "trials" in r), 1)
+    return f"median of {trials} trials {symbols.plus_minus} half their range" if trials > 1 else "one trial"
 
 
 def describe(point, symbols):

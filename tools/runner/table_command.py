@@ -10,5 +10,5 @@ ACCEPTED = ("RUN",)
 
 def main(settings):
     run, results = load(settings.text("RUN", LATEST))
-    print(table(run, enrich(results, run["clock"]), Symbols.of_stream(sys.stdout)), end="")
+    print(table(run, enrich(results, run["clock"], run["profile"]), Symbols.of_stream(sys.stdout)), end="")
     return 0

@@ -104,7 +104,7 @@ class Processes:
 
 def clean_environment(**more):
     """The environment without what this make was told, for programs that may run make themselves."""
-    dropped = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", *ACCEPTED)
+    dropped = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", "JOBS", *ACCEPTED)
     return {**{k: v for k, v in os.environ.items() if k not in dropped}, **more}
 
 
@@ -190,7 +190,7 @@ class Suites:
         command = Qemu(self.settings).command(
             os.path.join(ROOT, "build", "check", "hartscale.elf"), harts, self.settings.memory(),
             self.settings.bootargs(f"test={pattern}"))
-        tap, session = Tap(), Session(lambda point: None, lambda result: None)
+        tap, session = Tap(), Session(lambda point: None, lambda point, result: None)
         problem = None
         with Machine(command) as machine:
             machine.limit(GUEST_LIMIT_S)

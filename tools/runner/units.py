@@ -16,9 +16,10 @@ def si(value):
 
 
 def spread_text(result, symbols):
-    """Half the distance between the best and the worst trial, in per cent of the median: ` ±3%`. Empty if unknown."""
+    """Half the distance between the best and the worst trial, in per cent of the median: ` ±3%`. Empty if unknown, or
+    if there was one trial only."""
     spread, middle = result.get("spread"), result.get("ops_per_sec")
-    if not spread or not middle:
+    if not spread or not middle or result.get("trials") == 1:
         return ""
     percent = 50.0 * (spread["max"] - spread["min"]) / middle
     return f" {symbols.plus_minus}{percent:.0f}%" if percent < 999.5 else f" {symbols.plus_minus}>999%"

@@ -1,0 +1,70 @@
+"""What a measurement is to boot: QEMU's command lines, from what the user asked for."""
+import os
+
+from . import host
+from .failure import Failure
+from .fleet import Boot
+from .model import PROFILE_DEFAULT, Model, default_memory
+from .qemu import Qemu
+from .results import ROOT
+from .settings import JOBS_MAX
+
+ELF = os.path.join(ROOT, "build", "release", "hartscale.elf")
+MODEL_ONLY = ("PROFILE", "PIN", "LINES")
+# A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
+QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "icount": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
+
+
+class Plan:
+    """What the user asked for, as the boots that do it."""
+
+    def __init__(self, settings):
+        self.clock = settings.clock()
+        self.harts = settings.harts((1,) if self.clock == "icount" else (1, 2, 4, 8))
+        if self.clock == "icount" and self.harts != [1]:
+            raise Failure("CLOCK=icount counts the instructions of one hart: it needs HARTS=1")
+        self.model = None
+        if self.clock == "model":
+            self.model = Model(settings.text("PROFILE", PROFILE_DEFAULT))
+        else:
+            self._refuse_model_variables(settings)
+        self.jobs = settings.number("JOBS", host.cores(), 1, JOBS_MAX) if self.model else 1
+        self.pinned = self.model is not None and settings.flag("PIN", "1")
+        self.memory = settings.memory(default_memory(max(self.harts)) if self.model else "1G")
+        self.words = [f"bench={settings.word('BENCH') or '*'}", f"harts={','.join(map(str, self.harts))}"]
+        for variable, key in (("FRAME", "frame"), ("LOCK", "lock")):
+            if settings.word(variable):
+                self.words.append(f"{key}={settings.word(variable)}")
+        if settings.flag("QUICK"):
+            self.words += QUICK_WORDS[self.clock]
+        self.words.append(f"clock={self.clock}")
+        self.settings = settings
+        self.qemu = Qemu(settings)
+
+    def _refuse_model_variables(self, settings):
+        for name in MODEL_ONLY:
+            # JOBS is make's, too, and may be there for its sake.
+            if name != "JOBS" and settings.text(name):
+                raise Failure(f"{name} is about the machine model: CLOCK={self.clock} knows none (leave CLOCK out)")
+
+    def bootargs(self, shard=None):
+        words = self.words if shard is None or self.jobs == 1 else [*self.words, f"shard={shard}/{self.jobs}"]
+        return self.settings.bootargs(*words)
+
+    def command(self, shard=None, ram="RAM"):
+        """QEMU's command line. `ram` is the file behind the guest's memory, where there is one."""
+        if self.model is None:
+            return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs(), self.clock)
+        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram)
+
+    def boots(self, listener, folder):
+        if self.model is None:
+            return [Boot(self.command(), listener, log=folder.console("console.log"))]
+        return [Boot(lambda ram, i=i: self.command(i, ram), listener, self.memory,
+                     folder.console("console.log" if self.jobs == 1 else f"console.{i + 1}.log"))
+                for i in range(self.jobs)]
+
+    def weight(self, number):
+        """How long a point takes in comparison with others, roughly. Hart counts alternate fastest, and the model's
+        work grows with the harts and with what each of them waits for."""
+        return 1 if self.model is None else self.harts[(number - 1) % len(self.harts)] ** 2
