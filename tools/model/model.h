@@ -257,6 +257,9 @@ void guest_hint(struct hart *hart, unsigned code);
 /** guest_mmio - a store to a device: is it an interrupt for another hart? */
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
 
+/** guest_abandon - tell the guest that its region is worthless: the clock jumps to the end. */
+void guest_abandon(void);
+
 /** guest_hold - wait here until another hart interrupts this one. Harts that firmware has no use for yet would only
  *  take the host's time from the one that boots, and which one boots is settled, too. */
 void guest_hold(struct hart *hart);

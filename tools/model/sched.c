@@ -28,12 +28,15 @@
 /* A hart alone has no limit but must come back some time to be told of the others. */
 #define ALONE (1ull << 40)
 
-/* Without a sign of life of the holder for so long, a wait is taken for a deadlock inside QEMU. */
-#define WATCHDOG_NS 5000000000ll
+/* Without a sign of life for so long, looked for so often, a wait is taken for a deadlock inside QEMU. Longer than
+ * a loaded host keeps a thread from running. */
+#define WATCHDOG_NS 10000000000ll
+#define PATIENCE_NS 200000000ll
 
 uint64_t rescues;
 
 static _Atomic unsigned holder = NO_HART;
+static _Atomic uint64_t grants; /* for the watchdog: the token moves */
 
 static bool before(const struct hart *a, const struct hart *b)
 {
@@ -65,6 +68,7 @@ static void set_limit(struct hart *hart, const struct hart *next)
 static void grant(struct hart *hart)
 {
     atomic_store_explicit(&holder, hart->index, memory_order_relaxed);
+    atomic_fetch_add_explicit(&grants, 1, memory_order_relaxed);
     hart->limit = hart->time;
     hart->score->credit = CREDIT_LIMIT;
     __atomic_store_n(&hart->token, 1, __ATOMIC_RELEASE);
@@ -102,28 +106,56 @@ void sched_start(void)
         report_deadlock();
 }
 
+/* Something that changes as long as the token moves or its holder executes. */
+static uint64_t sign_of_life(void)
+{
+    unsigned now = atomic_load_explicit(&holder, memory_order_relaxed);
+    uint64_t sign = atomic_load_explicit(&grants, memory_order_relaxed) << 32;
+    return now == NO_HART ? sign : sign ^ __atomic_load_n(&harts[now].score->credit, __ATOMIC_RELAXED);
+}
+
+/* The holder is stuck inside QEMU, which may be waiting for all harts to reach a safe point while they wait here. Let
+ * all of them go: the region is worthless, and says so, but the run goes on. */
+static void rescue(void)
+{
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    if (atomic_flag_test_and_set(&busy))
+        return;
+    unsigned now = atomic_load_explicit(&holder, memory_order_relaxed);
+    fprintf(stderr,
+        "error: model: hart %u holds the token and does not move, at pc %#llx; all harts let go\n", now,
+        (unsigned long long)(now == NO_HART ? 0 : harts[now].score->pc));
+    rescues++;
+    guest_abandon();
+    for (unsigned i = 0; i < nharts; i++) {
+        if (harts[i].state == HART_FREE)
+            continue;
+        harts[i].state = HART_FREE;
+        __atomic_store_n(&harts[i].token, 1, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &harts[i].token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+    atomic_flag_clear(&busy);
+}
+
 void sched_await(struct hart *hart)
 {
-    struct timespec patience = {.tv_nsec = 200000000};
+    const struct timespec patience = {.tv_nsec = PATIENCE_NS};
     uint64_t seen = 0;
     int64_t still = 0;
     while (!__atomic_load_n(&hart->token, __ATOMIC_ACQUIRE)) {
-        long woken = syscall(SYS_futex, &hart->token, FUTEX_WAIT_PRIVATE, 0, &patience, NULL, 0);
-        if (woken == 0)
+        if (syscall(SYS_futex, &hart->token, FUTEX_WAIT_PRIVATE, 0, &patience, NULL, 0) == 0)
             continue;
-        unsigned now = atomic_load_explicit(&holder, memory_order_relaxed);
-        uint64_t credit = now == NO_HART ? 0 : __atomic_load_n(&harts[now].score->credit, __ATOMIC_RELAXED);
-        still = credit == seen ? still + patience.tv_nsec : 0;
-        seen = credit;
-        if (still > WATCHDOG_NS) {
-            fprintf(stderr, "error: model: hart %u holds the token and does not move, at pc %#llx\n", now,
-                (unsigned long long)(now == NO_HART ? 0 : harts[now].score->pc));
-            fflush(NULL);
-            _exit(4);
-        }
+        uint64_t sign = sign_of_life();
+        still = sign == seen ? still + PATIENCE_NS : 0;
+        seen = sign;
+        if (still > WATCHDOG_NS && hart_modelled(hart))
+            rescue();
     }
     __atomic_store_n(&hart->token, 0, __ATOMIC_RELAXED);
-    set_limit(hart, least_ready(hart));
+    if (hart_modelled(hart))
+        set_limit(hart, least_ready(hart));
+    else
+        hart->score->credit = 0;
 }
 
 void sched_leave(struct hart *hart, enum hart_state state)
@@ -144,7 +176,7 @@ void sched_block(struct hart *hart, enum hart_state state)
 
 void sched_order(struct hart *hart)
 {
-    for (;;) {
+    while (hart_modelled(hart)) {
         struct hart *next = least_ready(hart);
         hart->time = hart_now(hart);
         if (!next || before(hart, next)) {
