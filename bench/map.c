@@ -50,10 +50,10 @@ static void describe_harts(struct parts *parts, const struct bench_run *run)
     parts_add_array(parts, "counters of hart", counter_block_of(0), sizeof(struct counter_block),
         hart_count(), sizeof(struct counter_block));
     parts->owner = "harness";
+    parts_add(parts, "data point", run, sizeof(*run));
     parts_add_array(
         parts, "share of hart", run->harts, sizeof(run->harts[0]), hart_count(), sizeof(run->harts[0]));
     parts_add(parts, "barrier", &run->barrier, sizeof(run->barrier));
-    parts_add(parts, "data point", run, sizeof(*run));
 }
 
 void map_report(struct bench_run *run)

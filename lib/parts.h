@@ -1,6 +1,6 @@
 /*
  * Names for parts of memory, for reports that have an address and want to say what is there. Whoever owns a structure
- * tells its parts, one after the other, to a visitor; parts may nest, and the smallest that holds an address is
+ * tells its parts to a visitor, what is outside before what is inside: the last part told that holds an address is
  * its name.
  */
 #ifndef LIB_PARTS_H

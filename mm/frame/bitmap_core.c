@@ -260,7 +260,7 @@ int bitmap_core_validate(const struct bitmap_core *core)
 
 void bitmap_core_describe(const struct bitmap_core *core, struct parts *parts)
 {
-    parts_add(parts, "bitmap's header", core, sizeof(*core));
+    parts_add(parts, "header", core, sizeof(*core));
     parts_add(parts, "count of free frames", &core->nfree, sizeof(core->nfree));
     parts_add(parts, "search hint", &core->hint, sizeof(core->hint));
     parts_add_array(parts, "taken word", core->taken, sizeof(uint64_t), core->nwords, sizeof(uint64_t));

@@ -319,6 +319,17 @@ static void write_record(struct record *record)
     fprintf(file, "}");
 }
 
+/* Of a line that is not among the first, enough to add up what lies on it. */
+static void write_briefly(const struct record *record)
+{
+    uint64_t touched = 0;
+    for (unsigned i = 0; i < nharts; i++)
+        touched |= record->usage[i].read | record->usage[i].written;
+    fprintf(file, "[\"0x%" PRIx64 "\",\"0x%" PRIx64 "\",%" PRIu64 ",%" PRIu64 ",%s]",
+        record->number << LINE_SHIFT, touched, record->transfers, record->cycles,
+        falsely_shared(record) ? "true" : "false");
+}
+
 static void report(void)
 {
     uint64_t transfers = 0, cycles = 0;
@@ -334,6 +345,11 @@ static void report(void)
     for (uint32_t i = 0; i < nrecords && i < REPORT_LINES; i++) {
         fprintf(file, "%s", i ? "," : "");
         write_record(records[i]);
+    }
+    fprintf(file, "],\"others\":[");
+    for (uint32_t i = REPORT_LINES; i < nrecords; i++) {
+        fprintf(file, "%s", i > REPORT_LINES ? "," : "");
+        write_briefly(records[i]);
     }
     fprintf(file, "]}\n");
     if (fflush(file) != 0)
