@@ -202,6 +202,19 @@ void guest_release(uint64_t vaddr)
         __atomic_store_n(&harts[target].held, false, __ATOMIC_RELEASE);
 }
 
+/*
+ * QEMU interrupts a hart at its next block, whatever the model says is the time that an interrupt needs. So what is
+ * left of that time passes here, in front of the handler's first instruction: the hart answers when it should, and
+ * has done less of its own work than it could have, by at most that time.
+ */
+void guest_trap_entry(struct hart *hart)
+{
+    uint64_t now = hart_now(hart);
+    if (hart->ipi_at > now)
+        charge(hart, MODEL_STAT_IPI_WAIT, hart->ipi_at - now);
+    hart->ipi_at = 0;
+}
+
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store)
 {
     charge(hart, MODEL_STAT_MMIO, profile.mmio);
@@ -213,6 +226,6 @@ void guest_mmio(struct hart *hart, uint64_t paddr, bool store)
     hart->stat[MODEL_STAT_IPIS]++;
     if (to->state == HART_IDLE || to->state == HART_SPIN)
         sched_wake(hart, to, when);
-    else if (to->state == HART_READY && when > to->ipi_at)
+    else if (to->state == HART_READY && to->ipi_at == 0)
         to->ipi_at = when;
 }

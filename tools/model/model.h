@@ -148,7 +148,7 @@ struct hart {
 
     bool held; /* at its first block, until somebody starts it */
     bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
-    uint64_t ipi_at; /* an interrupt is under way until then */
+    uint64_t ipi_at; /* an interrupt is under way until then; 0: none, or taken */
     uint64_t region_start;
     uint64_t charged; /* all that is not an instruction's base cycle */
     uint64_t stat[MODEL_STAT_COUNT];
@@ -266,6 +266,9 @@ void guest_hold(struct hart *hart);
 
 /** guest_release - a store of a hart that is not modelled: if it interrupts a hart that is held, let that one go. */
 void guest_release(uint64_t vaddr);
+
+/** guest_trap_entry - the first instruction of the firmware's trap handler. */
+void guest_trap_entry(struct hart *hart);
 
 /** guest_is_time_page - accesses to what the model itself writes are free. */
 bool guest_is_shared(uint64_t paddr);

@@ -31,6 +31,7 @@ enum kind {
     KIND_XRET,
     KIND_SFENCE,
     KIND_CSR_WRITE,
+    KIND_MSCRATCH_WRITE, /* the firmware's trap handler begins so: it needs a register to work with */
     KIND_SATP_WRITE,
     KIND_HINT,
 };
@@ -53,7 +54,11 @@ static enum kind classify_system(uint32_t insn)
     bool writes = (funct3 & 3) == 1 || (insn >> 15 & 31) != 0;
     if (!writes)
         return KIND_PLAIN;
-    return insn >> 20 == 0x180 ? KIND_SATP_WRITE : KIND_CSR_WRITE;
+    switch (insn >> 20) {
+    case 0x180: return KIND_SATP_WRITE;
+    case 0x340: return KIND_MSCRATCH_WRITE;
+    default: return KIND_CSR_WRITE;
+    }
 }
 
 static enum kind classify(uint32_t insn, size_t bytes)
@@ -165,6 +170,8 @@ static void on_ordered(unsigned vcpu, void *userdata)
         cache_drain(hart);
         charge(hart, MODEL_STAT_ATOMIC, profile.fence);
     }
+    if (unpack_kind(userdata) == KIND_MSCRATCH_WRITE)
+        guest_trap_entry(hart);
 }
 
 /* In front of an atomic. One on a line that nobody else has touched in this region can be in no order with anybody:
@@ -284,6 +291,7 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind k
         break;
     case KIND_FENCE:
     case KIND_CSR_WRITE:
+    case KIND_MSCRATCH_WRITE:
     case KIND_WFI:
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_ordered, QEMU_PLUGIN_CB_NO_REGS, what);
         return;
