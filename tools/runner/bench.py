@@ -11,7 +11,7 @@ import time
 from . import host
 from .failure import Failure
 from .fleet import FINISHED, Fleet
-from .plan import Plan
+from .plan import ELF, Plan
 from .plot import GnuplotMissing, plot
 from .progress import Progress
 from .qemu import Interrupted, Interrupts
@@ -72,6 +72,8 @@ class Bench:
         self._expect()
         number = point["point"] if point and isinstance(point.get("point"), int) else len(self.numbered) + 1
         self.numbered.append((number, result))
+        if self.plan.lines:
+            self.plan.lines.add(point, result)
         full = next(r for r, (n, _) in zip(self._results(), sorted(self.numbered, key=lambda pair: pair[0])) if n == number)
         self.folder.append_result(full)
         self.progress.result(full, number)
@@ -145,6 +147,8 @@ class Bench:
             text = table(self.run, results, self.symbols)
             self.folder.replace("table.txt", text)
             print(text, end="", flush=True)
+        if self.plan.lines and results:
+            print("", self.plan.lines.finish(self.folder, ELF, self.symbols), sep="\n", flush=True)
         self._explain(status, reason, decisive)
         if any(r["status"] == "ok" for r in results):
             try:

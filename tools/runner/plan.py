@@ -4,6 +4,7 @@ import os
 from . import host
 from .failure import Failure
 from .fleet import Boot
+from .lines import BOOT_WORD, LinesReport
 from .model import PROFILE_DEFAULT, Model, default_memory
 from .qemu import Qemu
 from .results import ROOT
@@ -38,6 +39,10 @@ class Plan:
         if settings.flag("QUICK"):
             self.words += QUICK_WORDS[self.clock]
         self.words.append(f"clock={self.clock}")
+        self.lines = None
+        if settings.flag("LINES"):
+            self.lines = LinesReport()
+            self.words.append(BOOT_WORD)
         self.settings = settings
         self.qemu = Qemu(settings)
 
@@ -53,9 +58,10 @@ class Plan:
 
     def command(self, shard=None, ram="RAM"):
         """QEMU's command line. `ram` is the file behind the guest's memory, where there is one."""
+        extra = {"lines": self.lines.path(shard or 0)} if self.lines else None
         if self.model is None:
             return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs(), self.clock)
-        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram)
+        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram, extra)
 
     def boots(self, listener, folder):
         if self.model is None:

@@ -3,6 +3,7 @@
     @config {...}              the guest's whole configuration, once
     @plan {"points":N}         how many data points will come
     @begin {...}               the point being measured: bench, variant, harts, point
+    @map {"parts":[...]}       what lies where in its memory, if asked for by map=1
     @result {...}              a data point, without what only the runner knows
     @end {"failed":n}          all done; the guest powers off next
     @stress {...}              the sum of a stress run
@@ -15,6 +16,7 @@ REQUIRED = {
     "config": {},
     "plan": {"points": int},
     "begin": {"bench": str, "variant": dict, "harts": int},
+    "map": {"parts": list},
     "result": {"bench": str, "variant": dict, "harts": int, "status": str},
     "end": {"failed": int},
     "stress": {"seconds": (int, float), "seed": int, "harts": int, "operations": int, "checks": int, "failures": int},

@@ -74,6 +74,8 @@ class Session:
         elif word == "begin":
             self.current = value
             self.on_begin(value)
+        elif word == "map" and self.current is not None:
+            self.current["map"] = value["parts"]
         elif word == "result":
             point, self.current = self.current, None
             self.on_result(point, value)

@@ -71,7 +71,8 @@ def _basis(run, results, symbols):
 def describe(point, symbols):
     """A data point in words: `frame.churn hartcache×ttas, 4 harts`."""
     variant = symbols.times.join(str(value) for value in point["variant"].values())
-    return f"{point['bench']} {variant}, {point['harts']} hart{'s' if point['harts'] > 1 else ''}"
+    subject = f"{point['bench']} {variant}".rstrip()
+    return f"{subject}, {point['harts']} hart{'s' if point['harts'] > 1 else ''}"
 
 
 def caveat(run):
