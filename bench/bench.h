@@ -47,6 +47,7 @@ struct bench_hart {
     bool timed; /* this trial records latencies */
     uint64_t ops; /* the workload counts what it did here, failed allocations too */
     uint64_t total_ops; /* with those of warm-ups, until the run adds them up */
+    uint64_t clock_cost; /* of a reading of the clock, in its cycles */
     uint64_t failed; /* allocations that found nothing */
     uint64_t round; /* of a collective workload */
     uint64_t start, deadline; /* clock at which the trial began and ends; the same for all harts */

@@ -104,9 +104,7 @@ static void write_numbers(struct json *json, const struct bench_result *result, 
     json_unsigned(json, "max", result->ops_per_sec_max);
     json_object_end(json);
     json_ratio(json, "cycles_per_op", result->cycles, result->ops, 3);
-    if (clock_kind() == CLOCK_ICOUNT)
-        json_ratio(json, "insns_per_op", result->cycles, result->ops, 3);
-    else if (clock_kind() == CLOCK_MODEL)
+    if (clock_kind() == CLOCK_MODEL)
         json_ratio(json, "insns_per_op", result->model[MODEL_STAT_INSNS], result->ops, 3);
     else
         json_null(json, "insns_per_op");

@@ -14,7 +14,7 @@
 
 struct config_key {
     const char *name;
-    const char *valid; /* what values may be, for people: "host or icount" */
+    const char *valid; /* what values may be, for people: "host or model" */
     const char *initial; /* the value when the key is not given */
 
     /* Take a value. 0, or a negative error with a sentence in @why that says what is valid. */

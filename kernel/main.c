@@ -42,8 +42,7 @@ static int apply_clock(const char *value, struct writer *why)
     return error;
 }
 
-CONFIG_KEY(
-    clock_key, .name = "clock", .valid = "host, icount or model", .initial = "host", .apply = apply_clock);
+CONFIG_KEY(clock_key, .name = "clock", .valid = "host or model", .initial = "host", .apply = apply_clock);
 
 /* What the kernel itself runs on, as opposed to what it measures. Backoff rather than a queue: with more
  * harts than host cores a queue's turn may belong to a hart that the host does not run. */
@@ -121,7 +120,6 @@ static void start_clock(void)
 {
     static const char *const missing[] = {
         [CLOCK_HOST] = "the cycle counter does not run",
-        [CLOCK_ICOUNT] = "the cycle counter does not count instructions: give QEMU -icount shift=0",
         [CLOCK_MODEL] =
             "no model answers: give QEMU the plugin tools/model, built from the same commit as this kernel",
     };

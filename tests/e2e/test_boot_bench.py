@@ -117,7 +117,7 @@ class BenchTest(support.TestCase):
 class InstructionTest(support.TestCase):
     def count(self, name):
         out = os.path.join(self.folder, name)
-        self.assert_ok(make("insns", f"OUT={out}", "FRAME=hartcache,bitmap", "QUICK=1"))
+        self.assert_ok(make("bench", "BENCH=frame.churn", "HARTS=1", f"OUT={out}", "QUICK=1"))
         return {r["variant"]["frame"]: r["insns_per_op"] for r in self.lines(out)}
 
     def test_hot_path_is_short_and_counted_exactly(self):

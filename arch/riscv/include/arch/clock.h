@@ -3,7 +3,7 @@
  *
  *   host    rdcycle, which under QEMU counts the host's time stamp counter or nanoseconds; its rate is
  *           measured against the timebase when the clock is chosen
- *   icount  rdcycle under `-icount shift=0`: instructions executed, exact, for one hart
+ *   model   virtual time: a QEMU plugin (tools/model/) runs the harts in it, and answers hints
  */
 #ifndef ARCH_CLOCK_H
 #define ARCH_CLOCK_H
@@ -12,7 +12,7 @@
 #include "arch/csr.h"
 #include "arch/model.h"
 
-enum clock_kind { CLOCK_HOST, CLOCK_ICOUNT, CLOCK_MODEL };
+enum clock_kind { CLOCK_HOST, CLOCK_MODEL };
 
 /** clock_now - the current time in clock cycles; comparable between harts. */
 static inline uint64_t clock_now(void)
@@ -24,17 +24,16 @@ static inline uint64_t clock_now(void)
  * clock_init - choose the clock and measure its rate; takes about 20 ms. Boot hart, once.
  * @timebase_hz: rate of the `time` register
  *
- * Returns 0, or ERR_UNSUPPORTED where the cycle counter does not run, or, for icount, is not an
- * instruction counter.
+ * Returns 0, ERR_UNSUPPORTED where the cycle counter does not run, or what model_hello() returned.
  */
 int clock_init(enum clock_kind kind, uint64_t timebase_hz);
 
 enum clock_kind clock_kind(void);
 
-/** clock_name - "host" or "icount", as on the command line and in the results. */
+/** clock_name - "host" or "model", as on the command line and in the results. */
 const char *clock_name(enum clock_kind kind);
 
-/** clock_unit - what a cycle of it is, for axes: "host cycles" or "instructions". */
+/** clock_unit - what a cycle of it is, for axes: "host cycles" or "cycles". */
 const char *clock_unit(enum clock_kind kind);
 
 /** clock_hz - cycles of clock_now() a second. */
