@@ -1,25 +1,17 @@
-"""The figures of a run: per benchmark, throughput, cycles per operation, latency percentiles and fairness.
-
-Each figure is a data file and a gnuplot script beside it in plots/, drawn as SVG and PNG; the scripts stand
-alone, so that a figure can be adjusted by hand and drawn again.
-"""
-import math
+"""The figures of a run: per benchmark, throughput, cycles per operation, latency percentiles, fairness, and under the
+model the causes of what an operation costs. How a figure becomes gnuplot's is in figure.py."""
 import os
 import shutil
 import subprocess
 import sys
 
+from . import attribution
 from .failure import Failure
-from .results import LATEST, enrich, load, variant_key
-from .units import si
+from .figure import Bars, Figure, curves_of, quote
+from .results import LATEST, enrich, load
 
 ACCEPTED = ("RUN",)
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; yellow is left out: too faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# gnuplot's point types in pairs, filled and open: circle, square, triangle, diamond, inverted triangle, pentagon.
-POINTS = ((7, 6), (5, 4), (9, 8), (13, 12), (11, 10), (15, 14))
-DASHES = ("1", "2", "4", "5")
 # The ratio between the places of the first and the last curve at the same number of harts.
 DODGE = 1.12
 # What the first of a benchmark's two latencies is the latency of, by the family of the benchmark.
@@ -31,130 +23,19 @@ class GnuplotMissing(Exception):
     """No gnuplot on this machine."""
 
 
-class Curve:
-    """One variant of one benchmark: its points by hart count, its name and how it is drawn."""
-
-    def __init__(self, results, style):
-        self.points = {r["harts"]: r for r in results}
-        self.title = " × ".join(str(v) for v in results[0]["variant"].values()) or results[0]["bench"]
-        self.style = style
-
-
-def _styles(variants):
-    """Colour and shape follow the last axis of a variant, dash and filling the ones before it: whoever looks
-    for one lock or one allocator finds it in every figure."""
-    heads = list(dict.fromkeys(tuple(list(v.values())[:-1]) for v in variants))
-    tails = list(dict.fromkeys(tuple(list(v.values())[-1:]) for v in variants))
-    styles = []
-    for variant in variants:
-        values = list(variant.values())
-        head, tail = heads.index(tuple(values[:-1])), tails.index(tuple(values[-1:]))
-        styles.append(f"lc rgb '{COLOURS[tail % len(COLOURS)]}' pt {POINTS[tail % len(POINTS)][head % 2]}"
-                      f" dt {DASHES[head % len(DASHES)]} lw 2 ps 1.1")
-    return styles
-
-
-def _curves(results):
-    """The curves of one benchmark, in the order in which they were measured."""
-    keys = list(dict.fromkeys(variant_key(r) for r in results))
-    grouped = [[r for r in results if variant_key(r) == key] for key in keys]
-    styles = _styles([group[0]["variant"] for group in grouped])
-    curves = [Curve([r for r in group if r["status"] == "ok"] or group[:0], style) if
-              any(r["status"] == "ok" for r in group) else None for group, style in zip(grouped, styles)]
-    return [curve for curve in curves if curve]
-
-
-def _quote(text):
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _log_range(values):
-    """Bounds and tics at 1, 2 and 5 times the powers of ten (only the powers, over more than four decades)."""
-    low, high = min(values), max(values)
-    steps = (1, 2, 5) if high / low < 1e4 else (1,)
-    grid = [step * 10.0 ** power for power in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-            for step in steps]
-    bottom = max(value for value in grid if value <= low * 0.97)
-    top = min(value for value in grid if value >= high * 1.03)
-    tics = [value for value in grid if bottom <= value <= top]
-    return bottom, top, tics
-
-
-def _tic_label(value):
-    if value < 1:
-        return f"{value:g}"
-    text = si(value)
-    digits = text.rstrip("TGMkm")
-    return f"{float(digits):g}" + text[len(digits):]
-
-
-class Figure:
-    """One gnuplot script with its data file."""
-
-    def __init__(self, run, name, title, ylabel):
-        self.name = name
-        self.blocks = []
-        self.plots = []
-        self.settings = [
-            f"set title {_quote(title)} noenhanced",
-            f"set ylabel {_quote(ylabel)} noenhanced",
-            "set key outside right top Left reverse samplen 3 spacing 1.25 noenhanced",
-            "set border 3 lc rgb '#404040'", "set tics nomirror out", "set grid ytics lc rgb '#d8d8d8' lw 1 dt 1",
-        ]
-        self.notes = [f"{run['commit']}{' (modified)' if run.get('dirty') else ''}, CLOCK={run['clock']},"
-                      f" QEMU {run['qemu']}, {run['host']['cpu']}"]
-        if run["clock"] == "host" and run["harts_max"] > run["host"]["cores"]:
-            self.notes.append(f"Harts outnumber the {run['host']['cores']} host cores: beyond that the host's"
-                              " scheduler is measured too.")
-
-    def harts_axis(self, harts):
-        tics = ", ".join(f"'{n}' {n}" for n in harts)
-        low, high = (harts[0], harts[-1]) if len(harts) > 1 else (harts[0] / 2, harts[0] * 2)
-        self.settings += ["set xlabel 'harts'", "set logscale x 2", f"set xtics ({tics})",
-                          f"set xrange [{low / 1.12:.4f}:{high * 1.12:.4f}]"]
-
-    def log_y(self, values):
-        low, high, tics = _log_range(values)
-        labels = ", ".join(f"'{_tic_label(value)}' {value:g}" for value in tics)
-        self.settings += ["set logscale y", f"set yrange [{low:g}:{high:g}]", f"set ytics ({labels})"]
-
-    def add(self, rows, how):
-        """Plot rows of numbers; `how` is gnuplot's clause behind `plot file index n`."""
-        self.blocks.append("\n".join(" ".join(f"{value:.9g}" for value in row) for row in rows))
-        self.plots.append(f"index {len(self.blocks) - 1} {how}")
-
-    def script(self):
-        # Small print under the axis, so that it travels with the picture.
-        note, lines_of_note = "\\n".join(self.notes), len(self.notes)
-        lines = ["# Made by tools/run plot; draw it again by: gnuplot " + self.name + ".gp"]
-        lines += self.settings
-        lines.append(f'set label 99 "{note}" at graph 0, screen {0.005 + 0.025 * lines_of_note:.3f} left font ",9" tc rgb "#606060" noenhanced')
-        lines.append(f"set bmargin {4.3 + 1.1 * lines_of_note:.1f}")
-        body = ", \\\n     ".join(f"'{self.name}.dat' {clause}" for clause in self.plots)
-        for terminal, ending in (("svg size 880,520 dynamic background 'white' font 'Helvetica,13'", "svg"),
-                                 ("pngcairo size 1760,1040 background 'white' font 'Sans,13' fontscale 1.7 linewidth 1.7"
-                                  " pointscale 1.7", "png")):
-            lines += [f"set terminal {terminal}", f"set output '{self.name}.{ending}'", f"plot {body}"]
-        lines.append("set output")
-        return "\n".join(lines) + "\n"
-
-    def data(self):
-        return "\n\n\n".join(self.blocks) + "\n"
-
-
 def _measured_harts(curves):
     return sorted({n for curve in curves for n in curve.points})
 
 
 def _with_errors(figure, curves, curve, rows):
-    """A line with points, and bars from the worst to the best trial where those are known. The curves stand a
+    """A line with points, and bars from the worst to the best trial where those are known. Curves with bars stand a
     little apart, or their bars would hide each other."""
-    apart = DODGE ** (curves.index(curve) / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
-    rows = [(harts * apart, *values) for harts, *values in rows]
     if any(row[2] != row[3] for row in rows):
+        apart = DODGE ** (curves.index(curve) / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
+        rows = [(harts * apart, *values) for harts, *values in rows]
         colour = curve.style.split(" pt ")[0]
         figure.add(rows, f"using 1:2:3:4 with yerrorbars {colour} lw 1 ps 0 notitle")
-    figure.add(rows, f"using 1:2 with linespoints {curve.style} title {_quote(curve.title)}")
+    figure.add(rows, f"using 1:2 with linespoints {curve.style} title {quote(curve.title)}")
 
 
 def _throughput(run, bench, curves):
@@ -234,7 +115,7 @@ def _percentiles(run, bench, curves, field, what):
     figure.settings += ["set xlabel 'percentile'", f"set xtics ({tics})", f"set xrange [-0.25:{len(PERCENTILES) - 0.75}]"]
     figure.log_y([value for rows in rows_of.values() for _, value in rows])
     for curve, rows in rows_of.items():
-        figure.add(rows, f"using 1:2 with linespoints {curve.style} title {_quote(curve.title)}")
+        figure.add(rows, f"using 1:2 with linespoints {curve.style} title {quote(curve.title)}")
     return figure
 
 
@@ -245,16 +126,27 @@ def _fairness(run, bench, curves):
     for curve in curves:
         rows = [(n, p["fairness"]) for n, p in sorted(curve.points.items()) if p.get("fairness") is not None]
         if rows:
-            figure.add(rows, f"using 1:2 with linespoints {curve.style} title {_quote(curve.title)}")
+            figure.add(rows, f"using 1:2 with linespoints {curve.style} title {quote(curve.title)}")
     return figure if figure.plots else None
+
+
+def _attribution(run, bench, curves):
+    """Bars of the causes, at one hart and at the largest count: what waiting for others adds to the work itself."""
+    most = _measured_harts(curves)[-1]
+    panels = []
+    for harts in dict.fromkeys((1, most)):
+        bars = [(curve.title, attribution.per_operation(curve.points[harts])) for curve in curves if harts in curve.points]
+        if any(share for _, share in bars):
+            panels.append((f"{harts} hart{'s' if harts > 1 else ''}", bars))
+    return Bars(run, f"{bench}.attribution", f"{bench}: cycles of an operation, by cause", panels) if panels else None
 
 
 def figures(run, results):
     for bench in dict.fromkeys(r["bench"] for r in results):
-        curves = _curves([r for r in results if r["bench"] == bench])
+        curves = curves_of([r for r in results if r["bench"] == bench])
         if not curves:
             continue
-        for draw in (_throughput, _cycles, _latency, _latency_free, _fairness):
+        for draw in (_throughput, _cycles, _attribution, _latency, _latency_free, _fairness):
             figure = draw(run, bench, curves)
             if figure:
                 yield figure

@@ -1,9 +1,12 @@
-"""The table at the end of a run: one block a benchmark, variants down, harts across, within 100 columns."""
+"""The table at the end of a run: one block a benchmark, variants down, harts across, within 100 columns; and where
+the clock knows it, another with the causes of what an operation costs."""
+from . import attribution
 from .results import variant_key
 from .units import si, spread_text
 
 WIDTH = 100
 CELL = 13
+CAUSE_CELL = 10
 
 
 def _cell(result, symbols):
@@ -45,11 +48,39 @@ def _block(bench, results, symbols):
         yield ""
 
 
+def cycles_text(cycles):
+    return f"{cycles:.1f}" if 0 < cycles < 99.95 else f"{cycles:.0f}"
+
+
+def _causes(results, symbols):
+    """What an operation costs at the largest hart count, and why."""
+    most = max(r["harts"] for r in results)
+    rows = [(r, attribution.per_operation(r)) for r in results if r["harts"] == most]
+    rows = [(r, share) for r, share in rows if share]
+    if not rows:
+        return
+    names = [symbols.times.join(str(value) for value in r["variant"].values()) or r["bench"] for r, _ in rows]
+    width = max(map(len, names))
+    causes = attribution.shown_causes([share for _, share in rows], (WIDTH - width - 2) // CAUSE_CELL - 3)
+    yield f"  Cycles of an operation at {most} hart{'s' if most > 1 else ''}, by cause"
+    heads = ["cycles", *map(attribution.label, causes), "other", "transfers"]
+    yield ("  " + " " * width + "".join(head.rjust(CAUSE_CELL) for head in heads)).rstrip()
+    for name, (result, share) in zip(names, rows):
+        shown = [share.get(cause, 0) for cause in causes]
+        total = sum(share.values())
+        cells = [cycles_text(value) for value in (total, *shown, total - sum(shown))]
+        cells.append(f"{result['counters'].get('line_transfer', 0) / result['ops']:.2f}")
+        yield "  " + name.ljust(width) + "".join(cell.rjust(CAUSE_CELL) for cell in cells)
+    yield ""
+
+
 def table(run, results, symbols):
     """The whole text, with the run's caveats and failures at its foot."""
     lines = []
     for bench in dict.fromkeys(r["bench"] for r in results):
-        lines += _block(bench, [r for r in results if r["bench"] == bench], symbols)
+        of_bench = [r for r in results if r["bench"] == bench]
+        lines += _block(bench, of_bench, symbols)
+        lines += _causes([r for r in of_bench if r["status"] == "ok"] or of_bench, symbols)
     if any(r["status"] == "ok" for r in results):
         lines.append(f"Operations per second, {_basis(run, results, symbols)}; below it speedup and efficiency.")
     lines += [f"Failed: {describe(r, symbols)}: {r.get('reason', 'no reason given')}"
