@@ -66,7 +66,7 @@ def check_result(result):
     """Raise Invalid unless the data point is as documented."""
     _fields(result, ALWAYS)
     _require(result["status"] in ("ok", "failed"), f"status is {result['status']}")
-    _require(result["clock"] in ("host", "icount"), f"clock is {result['clock']}")
+    _require(result["clock"] in ("host", "model"), f"clock is {result['clock']}")
     _require(1 <= result["harts"] <= 64, f"harts is {result['harts']}")
     _require("." in result["bench"], f"bench is {result['bench']}")
     _require(result["variant"] and all(_is(v, (str, int)) for v in result["variant"].values()), "variant is empty or deep")

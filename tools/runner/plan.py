@@ -13,7 +13,7 @@ from .settings import JOBS_MAX
 ELF = os.path.join(ROOT, "build", "release", "hartscale.elf")
 MODEL_ONLY = ("PROFILE", "PIN", "LINES")
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
-QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "icount": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
+QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
 
 class Plan:
@@ -21,9 +21,7 @@ class Plan:
 
     def __init__(self, settings):
         self.clock = settings.clock()
-        self.harts = settings.harts((1,) if self.clock == "icount" else (1, 2, 4, 8))
-        if self.clock == "icount" and self.harts != [1]:
-            raise Failure("CLOCK=icount counts the instructions of one hart: it needs HARTS=1")
+        self.harts = settings.harts()
         self.model = None
         if self.clock == "model":
             self.model = Model(settings.text("PROFILE", PROFILE_DEFAULT))
@@ -60,7 +58,7 @@ class Plan:
         """QEMU's command line. `ram` is the file behind the guest's memory, where there is one."""
         extra = {"lines": self.lines.path(shard or 0)} if self.lines else None
         if self.model is None:
-            return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs(), self.clock)
+            return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs())
         return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram, extra)
 
     def boots(self, listener, folder):

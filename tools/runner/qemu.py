@@ -58,15 +58,12 @@ class Qemu:
             raise Failure(f"{self.path} does not say its version but: {done.stdout.strip()[:200]}")
         return match[1]
 
-    def command(self, elf, harts, memory, bootargs, clock="host", serial=("-serial", "stdio", "-monitor", "none")):
-        """The whole command line. Under icount QEMU runs one thread and a nanosecond of guest time an instruction."""
+    def command(self, elf, harts, memory, bootargs, serial=("-serial", "stdio", "-monitor", "none")):
+        """The whole command line."""
         if not os.path.exists(elf):
             raise Failure(f"{elf} has not been built: run `make {os.path.basename(os.path.dirname(elf))}`")
-        timing = ["-accel", "tcg,thread=multi"]
-        if clock == "icount":
-            timing = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
-        return [self.path, "-machine", "virt", "-cpu", CPU, "-smp", str(harts), "-m", memory, *timing,
-                "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf, "-append", bootargs]
+        return [self.path, "-machine", "virt", "-cpu", CPU, "-smp", str(harts), "-m", memory,
+                "-accel", "tcg,thread=multi", "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf, "-append", bootargs]
 
     def modelled(self, elf, harts, memory, bootargs, model, ram, extra=None):
         """The same under a model.Model, with the guest's memory in the file `ram`. Flushing a full translation cache

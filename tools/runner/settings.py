@@ -11,7 +11,7 @@ from .failure import Failure
 
 HARTS_MAX = 64
 HARTS_DEFAULT = (1, 2, 4, 8)
-CLOCKS = ("model", "host", "icount")
+CLOCKS = ("model", "host")
 JOBS_MAX = 1024
 
 VARIABLES = {
@@ -19,8 +19,7 @@ VARIABLES = {
     "FRAME": "frame allocators to measure: a comma list of names and globs",
     "LOCK": "locks to measure: a comma list of names and globs",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8)",
-    "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine;"
-             " icount: exact instruction counts at one hart",
+    "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine",
     "PROFILE": "the machine that CLOCK=model models: a name in tools/model/profiles, or a file (default p550)",
     "JOBS": "how many machines CLOCK=model runs side by side (default: one for each host core)",
     "PIN": "0: let the host move them between its cores",
