@@ -376,22 +376,6 @@ static void hartcache_drain(struct frame_allocator *fa)
     lock_release(&shared->lock, &node);
 }
 
-static void hartcache_describe(struct frame_allocator *fa, struct parts *parts)
-{
-    struct hart_cache *caches = hartcache_of(fa, 0);
-    struct hartcache *shared = hartcache_shared(fa);
-    parts_add_array(
-        parts, "stack of hart", &caches->singles, sizeof(caches->singles), fa->nharts, sizeof(*caches));
-    parts_add_array(
-        parts, "huge stack of hart", &caches->huge, sizeof(caches->huge), fa->nharts, sizeof(*caches));
-    parts_add_array(parts, "state origin of hart", &caches->state_origin, sizeof(caches->state_origin),
-        fa->nharts, sizeof(*caches));
-    parts_add_array(parts, "state of frame", hartcache_state(caches, fa->base), sizeof(uint32_t), fa->nframes,
-        sizeof(uint32_t));
-    lock_describe(&shared->lock, parts);
-    bitmap_core_describe(&shared->core, parts);
-}
-
 const struct frame_allocator_ops frame_hartcache = {
     .name = "hartcache",
     .metadata_size = hartcache_metadata_size,

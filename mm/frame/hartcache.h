@@ -52,4 +52,7 @@ static ALWAYS_INLINE _Atomic uint32_t *hartcache_state(const struct hart_cache *
 /** hartcache_validate - frame_allocator_ops.validate. */
 int hartcache_validate(struct frame_allocator *fa);
 
+/** hartcache_describe - frame_allocator_ops.describe. */
+void hartcache_describe(struct frame_allocator *fa, struct parts *parts);
+
 #endif

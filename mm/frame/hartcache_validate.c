@@ -1,6 +1,7 @@
 /*
  * The accounts of "hartcache", from ground truth: every block that the bitmap has given out is either in use,
- * by its state, or lies on exactly one stack. Called while the harts are quiet.
+ * by its state, or lies on exactly one stack. Called while the harts are quiet. And the names of its parts, for
+ * reports.
  */
 #include "mm/frame/hartcache.h"
 #include "arch/console.h"
@@ -91,4 +92,20 @@ int hartcache_validate(struct frame_allocator *fa)
     for (uint32_t index = 0; !error && index < fa->nframes; index++)
         error = check_taken(fa, index);
     return error;
+}
+
+void hartcache_describe(struct frame_allocator *fa, struct parts *parts)
+{
+    struct hart_cache *caches = hartcache_of(fa, 0);
+    struct hartcache *shared = hartcache_shared(fa);
+    parts_add_array(
+        parts, "stack of hart", &caches->singles, sizeof(caches->singles), fa->nharts, sizeof(*caches));
+    parts_add_array(
+        parts, "huge stack of hart", &caches->huge, sizeof(caches->huge), fa->nharts, sizeof(*caches));
+    parts_add_array(parts, "state origin of hart", &caches->state_origin, sizeof(caches->state_origin),
+        fa->nharts, sizeof(*caches));
+    parts_add_array(parts, "state of frame", hartcache_state(caches, fa->base), sizeof(uint32_t), fa->nframes,
+        sizeof(uint32_t));
+    lock_describe(&shared->lock, parts);
+    bitmap_core_describe(&shared->core, parts);
 }

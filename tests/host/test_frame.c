@@ -321,6 +321,42 @@ static void test_drain_leaves_half(void **state)
     frame_model_destroy(&model);
 }
 
+/* Checks each part of an instance: @inside counts those in the metadata. */
+struct inspector {
+    struct parts parts; /* first: the visitor is given this */
+    const struct frame_allocator *fa;
+    unsigned inside;
+};
+
+static void inspect(struct parts *parts, const struct part *part)
+{
+    struct inspector *inspector = (struct inspector *)parts;
+    const struct frame_allocator *fa = inspector->fa;
+    const uint8_t *metadata = fa->metadata, *base = part->base;
+    assert_string_equal(part->owner, "owner");
+    assert_true(part->name[0] != '\0' && part->bytes > 0);
+    assert_true(part->count == 0 || part->stride >= part->bytes);
+    if (base == (const uint8_t *)fa || base == pfn_to_direct(fa->base))
+        return;
+    size_t bytes = part->bytes + (part->count ? (part->count - 1) * part->stride : 0);
+    assert_true(
+        base >= metadata && base + bytes <= metadata + fa->ops->metadata_size(fa->nframes, fa->nharts));
+    inspector->inside++;
+}
+
+static void describe(struct frame_model *model)
+{
+    struct inspector inspector = {.parts = {.visit = inspect, .owner = "owner"}, .fa = &model->fa};
+    frame_describe(&model->fa, &inspector.parts);
+    assert_true(inspector.inside >= (model->fa.ops->describe ? 2 : 1));
+}
+
+static void test_described_parts_are_its_own(void **state)
+{
+    (void)state;
+    on_all(describe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_stranded_bound),
         cmocka_unit_test(test_steady_state_takes_no_lock),
         cmocka_unit_test(test_drain_leaves_half),
+        cmocka_unit_test(test_described_parts_are_its_own),
     };
     return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }
