@@ -1,6 +1,6 @@
 /*
  * The guest's side of the model: hints, the page that both see, the region of interest, and interrupts between
- * harts. kernel/../arch/riscv/model.c is the other end; arch/model_page.h is the layout.
+ * harts. arch/riscv/model.c is the other end, arch/model_page.h the layout.
  */
 #include "lines.h"
 
@@ -88,6 +88,11 @@ static void greet(struct hart *hart)
     __atomic_store_n(&page->magic, MODEL_PAGE_MAGIC, __ATOMIC_RELEASE);
 }
 
+void guest_set_root(struct hart *hart, uint64_t satp)
+{
+    hart->root = (satp & ((1ull << 44) - 1)) << PAGE_SHIFT; /* its physical page number */
+}
+
 static void reset_hart(struct hart *hart)
 {
     tlb_reset(hart);
@@ -113,7 +118,7 @@ static void enter(struct hart *hart)
 {
     static unsigned lock;
     unsigned wanted = (unsigned)guest_register(hart, GUEST_A0);
-    hart->root = (guest_register(hart, GUEST_SATP) & ((1ull << 44) - 1)) << PAGE_SHIFT;
+    guest_set_root(hart, guest_register(hart, GUEST_SATP));
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
         usleep(50);
     members = wanted;

@@ -257,6 +257,9 @@ void guest_hint(struct hart *hart, unsigned code);
 /** guest_mmio - a store to a device: is it an interrupt for another hart? */
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
 
+/** guest_set_root - the hart translates by this table from now on. */
+void guest_set_root(struct hart *hart, uint64_t satp);
+
 /** guest_abandon - tell the guest that its region is worthless: the clock jumps to the end. */
 void guest_abandon(void);
 

@@ -33,8 +33,10 @@ enum kind {
     KIND_CSR_WRITE,
     KIND_MSCRATCH_WRITE, /* the firmware's trap handler begins so: it needs a register to work with */
     KIND_SATP_WRITE,
-    KIND_HINT,
+    KIND_HINT, /* last */
 };
+
+_Static_assert(KIND_HINT < 16, "pack() has four bits for it");
 
 static bool compressed_memory(uint32_t insn)
 {
@@ -217,15 +219,32 @@ static void on_pause(unsigned vcpu, void *userdata)
     hart->pause_time = hart_now(hart);
 }
 
+/* sfence.vma rs1, x: of one address, or of everything where rs1 is x0. Address space ids are not told apart. */
 static void on_sfence(unsigned vcpu, void *userdata)
 {
     struct hart *hart = &harts[vcpu];
-    (void)userdata;
+    unsigned rs1 = (unsigned)(uintptr_t)userdata;
+    if (!hart_modelled(hart))
+        return;
+    sched_order(hart);
+    if (rs1) {
+        tlb_flush_page(hart, guest_register(hart, rs1));
+        charge(hart, MODEL_STAT_TLB, profile.sfence_page);
+    } else {
+        tlb_flush_all(hart);
+        charge(hart, MODEL_STAT_TLB, profile.sfence_all);
+    }
+}
+
+/* csrw satp, rs1, the only form in use: another table, and nothing of the old one stays. */
+static void on_satp(unsigned vcpu, void *userdata)
+{
+    struct hart *hart = &harts[vcpu];
     if (!hart_modelled(hart))
         return;
     sched_order(hart);
     tlb_flush_all(hart);
-    charge(hart, MODEL_STAT_TLB, profile.sfence_all);
+    guest_set_root(hart, guest_register(hart, (unsigned)(uintptr_t)userdata));
 }
 
 static void on_hint(unsigned vcpu, void *userdata)
@@ -279,15 +298,14 @@ static void on_init(qemu_plugin_id_t id, unsigned vcpu)
 
 static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind kind)
 {
-    void *what = pack(qemu_plugin_insn_vaddr(insn), kind);
+    void *what = pack(qemu_plugin_insn_vaddr(insn), kind), *rs1 = (void *)(uintptr_t)(bits >> 15 & 31);
     switch (kind) {
     case KIND_PLAIN:
     case KIND_FENCE_LIGHT: return;
     case KIND_MEMORY: break;
     case KIND_ATOMIC:
     case KIND_LR: /* the address is rs1 */
-        qemu_plugin_register_vcpu_insn_exec_cb(
-            insn, on_atomic, QEMU_PLUGIN_CB_R_REGS, (void *)(uintptr_t)(bits >> 15 & 31));
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_atomic, QEMU_PLUGIN_CB_R_REGS, rs1);
         break;
     case KIND_FENCE:
     case KIND_CSR_WRITE:
@@ -302,16 +320,17 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind k
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_xret, QEMU_PLUGIN_CB_NO_REGS, what);
         return;
     case KIND_SFENCE:
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_sfence, QEMU_PLUGIN_CB_R_REGS, rs1);
+        return;
     case KIND_SATP_WRITE:
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_sfence, QEMU_PLUGIN_CB_R_REGS, what);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_satp, QEMU_PLUGIN_CB_R_REGS, rs1);
         return;
     case KIND_HINT:
         qemu_plugin_register_vcpu_insn_exec_cb(
             insn, on_hint, QEMU_PLUGIN_CB_R_REGS, (void *)(uintptr_t)(bits >> 20));
         return;
     }
-    qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
-        pack(qemu_plugin_insn_vaddr(insn), kind));
+    qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, what);
 }
 
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
