@@ -1,10 +1,12 @@
 /* `crash=KIND`: runs that have to end badly, each in a way of its own; tests/e2e/test_boot_crash.py looks at the end. */
 #include "arch/console.h"
+#include "arch/model.h"
 #include "arch/panic.h"
 #include "kernel/config.h"
 #include "lib/error.h"
 #include "lib/string.h"
 #include "smp/call.h"
+#include "smp/lock.h"
 
 static void panics(void)
 {
@@ -22,13 +24,27 @@ static void faults_while_panicking(void)
     panic("%s", (const char *)8);
 }
 
+static void crash_among_talkers(void *unused);
+
+/* Every hart waits for a lock that is never given back. Without a model this hangs. */
+static void deadlock(void *unused)
+{
+    static struct lock never_free = {.ops = &lock_ticket, .ticket = {.next = 1}};
+    struct lock_node node;
+    (void)unused;
+    model_enter(hart_count());
+    lock_acquire(&never_free, &node);
+}
+
 static const struct kind {
     const char *name;
-    void (*crash)(void);
+    void (*together)(void *unused); /* what every hart does */
+    void (*crash)(void); /* what the last one does among talkers */
 } kinds[] = {
-    {"panic", panics},
-    {"fault", faults},
-    {"nested", faults_while_panicking},
+    {"panic", crash_among_talkers, panics},
+    {"fault", crash_among_talkers, faults},
+    {"nested", crash_among_talkers, faults_while_panicking},
+    {"deadlock", deadlock, NULL},
 };
 
 static const struct kind *chosen;
@@ -59,9 +75,9 @@ static void crash_among_talkers(void *unused)
 
 static int run_crash(void)
 {
-    smp_call(hart_mask_first(hart_count()), crash_among_talkers, NULL);
+    smp_call(hart_mask_first(hart_count()), chosen->together, NULL);
     return ERR_STATE;
 }
 
-CONFIG_KEY(crash_key, .name = "crash", .valid = "panic, fault or nested", .initial = "panic",
+CONFIG_KEY(crash_key, .name = "crash", .valid = "panic, fault, nested or deadlock", .initial = "panic",
     .apply = apply_crash, .run = run_crash);

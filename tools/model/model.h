@@ -160,6 +160,9 @@ extern struct hart harts[HARTS_MAX];
 extern unsigned nharts;
 extern struct score *score_of(unsigned hart);
 
+/** symbol_at - the function that a block was translated for; "?" if that is not known. */
+const char *symbol_at(uint64_t pc);
+
 /* --- time and order: sched.c -------------------------------------------------------------------------- */
 
 static inline bool hart_modelled(const struct hart *hart)

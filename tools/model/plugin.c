@@ -333,14 +333,31 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind k
     qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, what);
 }
 
+/* Names of blocks for reports: the newest of each slot. */
+#define NAMES 65536
+
+static struct {
+    uint64_t pc;
+    const char *symbol;
+} names[NAMES];
+
+const char *symbol_at(uint64_t pc)
+{
+    const char *symbol = names[pc / 2 % NAMES].symbol;
+    return names[pc / 2 % NAMES].pc == pc && symbol ? symbol : "?";
+}
+
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
     size_t count = qemu_plugin_tb_n_insns(tb), first = 0;
+    uint64_t start = qemu_plugin_tb_vaddr(tb);
+    names[start / 2 % NAMES].pc = start;
+    names[start / 2 % NAMES].symbol = qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0));
     qemu_plugin_register_vcpu_tb_exec_cond_cb(
         tb, on_limit, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_COND_GE, credit, CREDIT_LIMIT, NULL);
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
-        qemu_plugin_tb_get_insn(tb, 0), QEMU_PLUGIN_INLINE_STORE_U64, pc_entry, qemu_plugin_tb_vaddr(tb));
+        qemu_plugin_tb_get_insn(tb, 0), QEMU_PLUGIN_INLINE_STORE_U64, pc_entry, start);
     for (size_t i = 0; i < count; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint32_t bits = 0;

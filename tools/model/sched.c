@@ -81,8 +81,8 @@ static void report_deadlock(void)
     for (unsigned i = 0; i < nharts; i++) {
         static const char *const names[] = {"outside the region", "ready", "spins on a line", "idle"};
         if (harts[i].state != HART_FREE)
-            fprintf(stderr, "error: model: hart %u %s at pc %#llx\n", i, names[harts[i].state],
-                (unsigned long long)harts[i].score->pc);
+            fprintf(stderr, "error: model: hart %u %s at pc %#llx in %s\n", i, names[harts[i].state],
+                (unsigned long long)harts[i].score->pc, symbol_at(harts[i].score->pc));
     }
     fflush(NULL);
     _exit(3);
