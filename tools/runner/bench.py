@@ -44,7 +44,7 @@ class Bench:
             "bootargs": plan.bootargs(), "commit": host.commit(), "dirty": host.dirty(), "compiler": None,
             "qemu": plan.qemu.version, "opensbi": None, "host": host.describe(),
             "command": ["make", "bench", *self._variables()], "qemu_command": plan.command(), "jobs": plan.jobs,
-            "planned": None, "measured": 0, "failed": 0, "guest": {},
+            "left_out": plan.left_out(), "planned": None, "measured": 0, "failed": 0, "guest": {},
         }
 
     @staticmethod

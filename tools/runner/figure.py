@@ -97,8 +97,12 @@ def _tic_label(value):
 class Figure:
     """One gnuplot script with its data file."""
 
+    # Lines of text under the axis, besides the small print.
+    BOTTOM = 4.3
+
     def __init__(self, run, name, title, ylabel):
         self.name = name
+        self.bottom = self.BOTTOM
         self.blocks = []
         self.plots = []
         self.settings = [
@@ -135,7 +139,7 @@ class Figure:
     def script(self):
         lines = ["# Made by tools/run plot; draw it again by: gnuplot " + self.name + ".gp"]
         lines += self.settings
-        lines.append(f"set bmargin {4.3 + 1.1 * len(self.notes):.1f}")
+        lines.append(f"set bmargin {self.bottom + 1.1 * len(self.notes):.1f}")
         for terminal, ending in TERMINALS:
             lines += [f"set terminal {terminal}", f"set output '{self.name}.{ending}'", *self.body()]
         lines.append("set output")
@@ -161,6 +165,9 @@ class Bars(Figure):
     # Of the width: where the panels may lie, and the room for the second one's scale.
     LEFT, RIGHT, GAP = 0.115, 0.82, 0.085
     BAR_HALF = 0.32
+    # Names of variants under all the bars of a figure: more of them have to be tilted.
+    LETTERS_ABREAST = 52
+    BOTTOM_TILTED = 6.5
 
     def __init__(self, run, name, title, panels):
         """panels: (title, [(variant, {cause: cycles of an operation})])."""
@@ -170,6 +177,9 @@ class Bars(Figure):
             "set border 3 lc rgb '#404040'", "set tics nomirror out", "set xtics scale 0", "set style fill solid 1.0",
             "set grid ytics lc rgb '#d8d8d8' lw 1 dt 1", "set tmargin 4"]
         self.headline = f"set label 98 {quote(title)} at screen 0.47, screen 0.955 center noenhanced"
+        self.tilted = any(sum(len(name) for name, _ in bars) > self.LETTERS_ABREAST / len(panels) for _, bars in panels)
+        if self.tilted:
+            self.bottom = self.BOTTOM_TILTED
         self.panels = [self._panel(*panel, causes) for panel in panels]
 
     def _panel(self, title, bars, causes):
@@ -188,7 +198,7 @@ class Bars(Figure):
         self.add([(i, height) for i, height in enumerate(bottoms)],
                  "using 1:2:(sprintf($2 < 99.95 ? '%.1f' : '%.0f', $2)) with labels offset 0,0.6 notitle")
         names = ", ".join(f"{quote(name)} {i}" for i, (name, _) in enumerate(bars))
-        tilt = " rotate by -25 left" if sum(len(name) for name, _ in bars) > 26 else ""
+        tilt = " rotate by 35 right" if self.tilted else ""
         settings = [f"set title {quote(title)} noenhanced", f"set xtics ({names}){tilt} noenhanced",
                     f"set xrange [-0.6:{len(bars) - 0.4}]", f"set yrange [0:{1.12 * max(bottoms):.9g}]"]
         return settings, first, len(self.plots)

@@ -8,10 +8,13 @@ from .lines import BOOT_WORD, LinesReport
 from .model import PROFILE_DEFAULT, Model, default_memory
 from .qemu import Qemu
 from .results import ROOT
-from .settings import JOBS_MAX
+from .settings import HARTS_MAX, JOBS_MAX
 
 ELF = os.path.join(ROOT, "build", "release", "hartscale.elf")
 MODEL_ONLY = ("PROFILE", "PIN", "LINES")
+# What is measured when nobody says. Under the model a point's work grows with the square of the harts and more: up to
+# 16 of them a run takes about a minute and a half on two cores, 32 would take six times as long.
+HARTS_DEFAULT = {"model": (1, 2, 4, 8, 16), "host": (1, 2, 4, 8)}
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
 QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
@@ -21,7 +24,7 @@ class Plan:
 
     def __init__(self, settings):
         self.clock = settings.clock()
-        self.harts = settings.harts()
+        self.harts = settings.harts(HARTS_DEFAULT[self.clock])
         self.model = None
         if self.clock == "model":
             self.model = Model(settings.text("PROFILE", PROFILE_DEFAULT))
@@ -45,10 +48,19 @@ class Plan:
         self.qemu = Qemu(settings)
 
     def _refuse_model_variables(self, settings):
+        # JOBS is make's, too, and may be there for its sake.
         for name in MODEL_ONLY:
-            # JOBS is make's, too, and may be there for its sake.
-            if name != "JOBS" and settings.text(name):
+            if settings.text(name):
                 raise Failure(f"{name} is about the machine model: CLOCK={self.clock} knows none (leave CLOCK out)")
+
+    def left_out(self):
+        """What a run without a selection does not measure, and how to get it: lines for people."""
+        if self.clock != "model" or any(self.settings.text(name) for name in ("BENCH", "FRAME", "LOCK", "HARTS", "ARGS")):
+            return []
+        more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
+        return [f"Left out for time: {' and '.join(map(str, more))} harts"
+                f" (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes; frame.bulk takes most of them),",
+                "  other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)."]
 
     def bootargs(self, shard=None):
         words = self.words if shard is None or self.jobs == 1 else [*self.words, f"shard={shard}/{self.jobs}"]

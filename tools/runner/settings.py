@@ -10,7 +10,6 @@ import re
 from .failure import Failure
 
 HARTS_MAX = 64
-HARTS_DEFAULT = (1, 2, 4, 8)
 CLOCKS = ("model", "host")
 JOBS_MAX = 1024
 
@@ -18,7 +17,7 @@ VARIABLES = {
     "BENCH": "benchmarks: a comma list of names and globs, e.g. frame.churn,lock.*",
     "FRAME": "frame allocators to measure: a comma list of names and globs",
     "LOCK": "locks to measure: a comma list of names and globs",
-    "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8)",
+    "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8, and 16 under CLOCK=model)",
     "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine",
     "PROFILE": "the machine that CLOCK=model models: a name in tools/model/profiles, or a file (default p550)",
     "JOBS": "how many machines CLOCK=model runs side by side (default: one for each host core)",
@@ -80,7 +79,7 @@ class Settings:
             raise Failure(f"{name}={text}: expected a number from {low} to {high}")
         return int(text)
 
-    def harts(self, default=HARTS_DEFAULT):
+    def harts(self, default):
         """The hart counts, ascending, so that the base of every speedup is measured first."""
         text = self.text("HARTS")
         if not text:

@@ -87,7 +87,7 @@ def table(run, results, symbols):
               for r in results if r["status"] != "ok"]
     if run["status"] not in ("complete", "failed"):
         lines.append(f"Incomplete ({run['status']}): {run['reason']}")
-    lines += caveat(run)
+    lines += [*run.get("left_out", []), *caveat(run)]
     return "\n".join(lines) + "\n"
 
 
