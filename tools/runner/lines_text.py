@@ -2,6 +2,8 @@
 from .table import describe
 
 WIDTH = 100
+# Longer lists of harts are told by their number.
+HART_NAMES_MAX = 12
 # What costs less is in lines.json only.
 SHOWN_SHARE = 0.01
 SHOWN_STRUCTURES = 8
@@ -23,7 +25,11 @@ def ranges(mask):
 
 
 def harts_text(mask):
-    return f"hart{'s' if mask & (mask - 1) else ''} {ranges(mask)}"
+    names = ranges(mask)
+    if len(names) > HART_NAMES_MAX:
+        lowest, highest = (mask & -mask).bit_length() - 1, mask.bit_length() - 1
+        return f"{mask.bit_count()} harts of {lowest}-{highest}"
+    return f"hart{'s' if mask & (mask - 1) else ''} {names}"
 
 
 def amount(value):
