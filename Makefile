@@ -34,7 +34,7 @@ say     = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 # --- targets for people ----------------------------------------------------------------------------
 
-.PHONY: help bench stress run debug test boots plot lint fmt clean
+.PHONY: help bench stress run debug test boots plot validate-model sweep model-speed lint fmt clean
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 12
@@ -70,6 +70,21 @@ boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS=
 	@tools/setup bench
 	+@$(BUILD) release
 	@tools/run boots
+
+validate-model: ## the machine model against what it must show        PROFILE= OUT=
+	@tools/setup bench
+	+@$(BUILD) release model
+	@tools/run validate-model
+
+sweep: ## which rankings hold whatever the model's assumptions  BENCH= HARTS= PROFILE= QUICK=1 OUT=
+	@tools/setup bench
+	+@$(BUILD) release model
+	@tools/run sweep
+
+model-speed: ## how fast the model simulates
+	@tools/setup bench
+	+@$(BUILD) release model
+	@tools/run model-speed
 
 plot: ## draw a run's figures again                           RUN=results/<run>
 	@tools/setup bench

@@ -1,7 +1,7 @@
 """The subcommands of tools/run. Each takes variables from the environment or as NAME=value words."""
 import sys
 
-from . import bench, boots, monitor, plot, stress, table_command, testing
+from . import bench, boots, model_speed, monitor, plot, stress, sweep, table_command, testing, validate
 from .failure import Failure
 from .settings import VARIABLES, Settings
 
@@ -11,6 +11,9 @@ COMMANDS = {
     "monitor": (monitor.run, monitor.ACCEPTED, "boot to the console monitor"),
     "debug": (monitor.debug, monitor.ACCEPTED, "the same, under gdb"),
     "test": (testing.main, testing.ACCEPTED, "every test"),
+    "validate-model": (validate.main, validate.ACCEPTED, "the machine model against what it must show"),
+    "sweep": (sweep.main, sweep.ACCEPTED, "which rankings hold whatever the model's assumptions"),
+    "model-speed": (model_speed.main, model_speed.ACCEPTED, "how fast the model simulates"),
     "boots": (boots.main, boots.ACCEPTED, "boot many times in a row"),
     "table": (table_command.main, table_command.ACCEPTED, "print a run's table again"),
     "plot": (plot.main, plot.ACCEPTED, "draw a run's figures again"),
@@ -20,7 +23,7 @@ COMMANDS = {
 def usage():
     lines = ["usage: tools/run COMMAND [NAME=value ...]", "", "Commands:"]
     for name, (_, accepted, purpose) in COMMANDS.items():
-        lines += [f"  {name:<8} {purpose}", f"           {' '.join(accepted)}"]
+        lines += [f"  {name:<14} {purpose}", f"                 {' '.join(accepted)}"]
     lines += ["", "Variables (from the environment, where make puts them, or as words):"]
     lines += [f"  {name:<8} {meaning}" for name, meaning in VARIABLES.items()]
     return "\n".join(lines)

@@ -154,8 +154,11 @@ def figures(run, results):
 
 def plot(path, run, results):
     """Draw every figure into path/plots; returns how many."""
+    return draw_figures(path, list(figures(run, results)))
+
+
+def draw_figures(path, drawn):
     folder = os.path.join(path, "plots")
-    drawn = list(figures(run, results))
     try:
         os.makedirs(folder, exist_ok=True)
         for figure in drawn:

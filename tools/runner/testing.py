@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 
-from . import host
+from . import host, validate
 from .failure import Failure
+from .lab import Lab
 from .qemu import Machine, Qemu, Stall
 from .results import ROOT
 from .session import Session
@@ -132,7 +133,17 @@ class Suites:
             module = os.path.splitext(os.path.basename(path))[0]
             listed.append((f"e2e {module}", not module.startswith("test_boot_"),
                            lambda name, p=path: self._python(name, p)))
+        listed.append(("validate-model", False, self._validate))
         return listed
+
+    def _validate(self, name):
+        """The experiments of `make validate-model`, a test each row. All or none are run: T= chooses the suite."""
+        if not self.filter(name):
+            return Outcome(name, [])
+        machine, profile = validate.profile_of(self.settings)
+        rows = validate.measure(Lab(self.settings, machine), profile)
+        return Outcome(name, [Test(row.experiment, "passed" if row.good else "failed",
+                                   [f"expected: {row.expected}", f"got: {row.got}"]) for row in rows])
 
     def _fuzzers(self):
         with open(os.path.join(ROOT, "tests", "host", "fuzz.list"), encoding="utf-8") as file:
