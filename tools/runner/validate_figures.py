@@ -2,8 +2,9 @@
 from . import host
 from .experiments import CHASE_LOOP, atomics, chase_trial, interrupts, line_fit, pick
 from .experiments_locks import HARTS, LONG_GAP, curve, lock_trial, markov_curve
+from .figure import COLOURS, Figure
 from .lab import cycles_of
-from .plot import COLOURS, Figure, draw_figures
+from .plot import draw_figures
 
 # Beyond it a way around takes the simulator seconds and shows the same plateau.
 CHASE_KIB_MAX = 16384
@@ -88,8 +89,4 @@ def _atomics(run, profile, lab):
 def draw(folder, name, profile, lab):
     run = {"commit": host.commit(), "dirty": host.dirty(), "clock": "model", "profile": name, "qemu": lab.qemu.version,
            "host": host.describe(), "harts_max": 8}
-    figures = [make(run, profile, lab) for make in (_chase, _locks, _interrupts, _atomics)]
-    for figure in figures:
-        # What stands there by default names the host, which has no part in this.
-        figure.notes[0] = f"{run['commit']}{' (modified)' if run['dirty'] else ''}, profile {name}, QEMU {run['qemu']}"
-    draw_figures(folder, figures)
+    draw_figures(folder, [make(run, profile, lab) for make in (_chase, _locks, _interrupts, _atomics)])
