@@ -119,6 +119,8 @@ static void enter(struct hart *hart)
     static unsigned lock;
     unsigned wanted = (unsigned)guest_register(hart, GUEST_A0);
     guest_set_root(hart, guest_register(hart, GUEST_SATP));
+    hart->parked = false; /* a rescue may have left both behind */
+    hart->token = 0;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
         usleep(50);
     members = wanted;
@@ -161,6 +163,7 @@ void guest_hint(struct hart *hart, unsigned code)
         if (!hart_modelled(hart))
             enter(hart);
     } else if (hart_modelled(hart)) {
+        hart->spin_wrote = true; /* who looks at the clock waits for more than a line */
         if (code == MODEL_HINT_TIME && page)
             page->time[hart->index].now = hart_now(hart);
         else if (code == MODEL_HINT_MEASURE)
@@ -224,8 +227,12 @@ void guest_mmio(struct hart *hart, uint64_t paddr, bool store)
 {
     charge(hart, MODEL_STAT_MMIO, profile.mmio);
     uint64_t target = interrupted_hart(paddr);
-    if (!store || target == nharts || target == hart->index)
+    if (!store || target == nharts)
         return;
+    if (target == hart->index) { /* it acknowledges all that have come: none of them will trap again */
+        hart->ipi_at = 0;
+        return;
+    }
     struct hart *to = &harts[target];
     uint64_t when = hart_now(hart) + profile.ipi;
     hart->stat[MODEL_STAT_IPIS]++;

@@ -127,10 +127,10 @@ struct hart {
     uint64_t spin_line; /* the line loaded */
     bool spin_loaded;
     bool spin_wrote; /* or loaded a second line, or touched a device: not a loop that waits for one line */
-    bool spin_missed; /* so the turn took longer than one that hits */
+    bool spin_missed; /* in a cache or TLB: the turn took longer than one that hits */
     uint64_t pause_time;
     uint64_t pause_line;
-    uint64_t spin_period; /* cycles of a turn that hits */
+    uint64_t spin_period; /* cycles of a turn, while it sleeps */
 
     uint64_t *store_done; /* ring of completion times */
     unsigned store_next;

@@ -195,24 +195,35 @@ static void on_xret(unsigned vcpu, void *userdata)
         charge(&harts[vcpu], MODEL_STAT_TRAP, profile.trap);
 }
 
-/* A loop that has loaded one line since its last pause, and nothing else, and the same as the turn before, will do
- * so until somebody takes the line away. */
+/*
+ * A loop that has loaded one line since its last pause, and nothing else, and the same as the turn before, will do
+ * so until somebody takes the line away. What this turn has loaded must be what the line holds, though:
+ *
+ *   waiter                                    writer
+ *   executes its load, reads the old value
+ *   misses; it is ahead: gives up the token
+ *                                             writes the new value, the last for a long time
+ *   is least: fetches the line
+ *   compares the old value, pauses
+ *
+ * Nobody would wake it. So it takes a turn that hits, which also is the one whose length a turn asleep has. Nor may it
+ * sleep with an interrupt on its way, which was sent to a hart that was awake.
+ */
 static void on_pause(unsigned vcpu, void *userdata)
 {
     struct hart *hart = &harts[vcpu];
     (void)userdata;
     if (!hart_modelled(hart))
         return;
-    uint64_t now = hart_now(hart);
+    uint64_t now = hart_now(hart), period = now - hart->pause_time;
     bool quiet = hart->spin_loaded && !hart->spin_wrote;
-    bool same = quiet && hart->pause_line == hart->spin_line;
-    if (!hart->spin_missed)
-        hart->spin_period = now - hart->pause_time;
+    bool steady = quiet && !hart->spin_missed && hart->pause_line == hart->spin_line;
     hart->pause_time = now;
     hart->pause_line = quiet ? hart->spin_line : 0;
     hart->spin_loaded = hart->spin_wrote = hart->spin_missed = false;
-    if (!same || hart->spin_period == 0 || !cache_holds(hart, hart->spin_line))
+    if (!steady || hart->ipi_at != 0 || !cache_holds(hart, hart->spin_line))
         return;
+    hart->spin_period = period;
     /* Out of order, on purpose: should a hart that is behind take the line away at a time before this one, the next
      * turn still begins now. */
     sched_block(hart, HART_SPIN);
@@ -404,7 +415,11 @@ PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
         return 1;
     }
     nharts = (unsigned)info->system.max_vcpus;
-    if (nharts > HARTS_MAX || !guest_map(ram_path))
+    if (nharts > HARTS_MAX) {
+        fprintf(stderr, "error: model: %u harts, and at most %u can be modelled\n", nharts, HARTS_MAX);
+        return 1;
+    }
+    if (!guest_map(ram_path))
         return 1;
     cache_init(nharts, ram_bytes);
     for (unsigned i = 0; i < nharts; i++)
