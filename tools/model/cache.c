@@ -400,15 +400,20 @@ void cache_drain(struct hart *hart)
         charge(hart, MODEL_STAT_DRAIN, hart->drained - now);
 }
 
-/* A store leaves at once if the buffer has room; what it takes is waited for by a fence only. */
+/* Waits for a place in the store buffer. A store has none before that, and asks nobody for its line. */
+static void await_room(struct hart *hart)
+{
+    uint64_t free_at = hart->store_done[hart->store_next], now = hart_now(hart);
+    if (free_at > now)
+        charge(hart, MODEL_STAT_DRAIN, free_at - now);
+}
+
+/* A store leaves at once; what it takes is waited for by a fence only. */
 static void buffer_store(struct hart *hart, struct answer answer)
 {
     uint64_t *slot = &hart->store_done[hart->store_next];
-    uint64_t now = hart_now(hart);
     hart->store_next = (hart->store_next + 1) % (unsigned)profile.store_buffer;
-    if (*slot > now)
-        charge(hart, MODEL_STAT_DRAIN, *slot - now);
-    *slot = now + answer.wait + answer.latency;
+    *slot = hart_now(hart) + answer.wait + answer.latency;
     if (*slot > hart->drained)
         hart->drained = *slot;
 }
@@ -444,6 +449,8 @@ void cache_access(struct hart *hart, uint64_t paddr, enum access access, uint64_
         return;
     }
     hart->spin_missed = true;
+    if (access == ACCESS_STORE)
+        await_room(hart);
     sched_order(hart); /* others may have changed everything meanwhile */
     tag = find(&hart->l1, number);
     if (tag && (*tag & TAG_STATE) >= needed)
