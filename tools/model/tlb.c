@@ -79,12 +79,13 @@ static bool walk(struct hart *hart, uint64_t vaddr, struct tlb_entry *found)
 {
     uint64_t table = hart->root;
     hart->stat[MODEL_STAT_TLB_MISSES]++;
-    sched_order(hart); /* the tables are shared */
     for (int level = 2; level >= 0; level--) {
         unsigned shift = 12 + 9 * (unsigned)level;
         uint64_t address = table + (vaddr >> shift & 511) * 8, pte;
         if (address < RAM_BASE || address - RAM_BASE >= ram_bytes)
             return false;
+        sched_order(
+            hart); /* each level: a read must not book a bank for a time that others have yet to come to */
         charge(hart, MODEL_STAT_TLB, cache_walk_read(hart, address));
         memcpy(&pte, ram + (address - RAM_BASE), sizeof(pte));
         if (!(pte & PTE_V))
@@ -122,6 +123,7 @@ static struct tlb_entry *dtlb_fill(struct hart *hart, const struct tlb_entry *fr
 static struct tlb_entry *miss(struct hart *hart, uint64_t vaddr)
 {
     struct tlb_entry *second = stlb_find(hart, vaddr), fresh = {0};
+    hart->spin_missed = true;
     if (second) {
         charge(hart, MODEL_STAT_TLB, profile.stlb_latency);
         return dtlb_fill(hart, second);
