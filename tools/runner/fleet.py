@@ -102,11 +102,11 @@ class Fleet:
         return None
 
     def _feed(self, machine, session, lines):
-        panicking, planned = bool(session.panic), session.planned
+        ending, planned = bool(session.panic) or session.refused, session.planned
         for line in lines:
             session.feed(line)
-        if session.panic and not panicking:
-            # It has nothing to do any more but print its backtrace and power off.
+        if (session.panic or session.refused) and not ending:
+            # It has nothing to do any more but print the rest and power off.
             machine.limit(time.monotonic() - machine.started + PANIC_TAIL_S)
         elif session.planned != planned:
             machine.limit(self.stall_s * (session.planned + 2))
@@ -115,6 +115,8 @@ class Fleet:
     def _stalled(boot, stall):
         if boot.session.panic:
             boot.finish("panic", boot.session.panic[0])
+        elif boot.session.refused:
+            boot.finish("refused", boot.session.error)
         else:
             boot.finish("timeout", str(stall))
         return boot

@@ -4,6 +4,7 @@ import signal
 
 from . import protocol
 
+# What a guest that has given up may take to say why and to power off.
 PANIC_TAIL_S = 10
 PANIC_LINES_MAX = 200
 MALFORMED_MAX = 20
@@ -54,6 +55,11 @@ class Session:
     def error(self):
         """The first complaint, which is the cause of the others."""
         return self.errors[0] if self.errors else None
+
+    @property
+    def refused(self):
+        """Whether it has complained before it had anything to measure, which it gives up on."""
+        return bool(self.errors) and self.planned is None and self.ended is None
 
     def _feed_protocol(self, line):
         try:
