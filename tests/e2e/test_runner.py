@@ -136,6 +136,13 @@ class RunnerTest(support.TestCase):
         self.assertEqual(len([line for line in done.err.splitlines() if "arning" not in line]), 1, str(done))
         self.assertFalse(os.path.exists(self.out))
 
+    def test_refusal_that_does_not_power_off(self):
+        started = time.monotonic()
+        self.assert_fails(self.bench("refuse-hang"), 'error: bench=nope: "nope" matches nothing', status=1)
+        self.assertLess(time.monotonic() - started, 60)
+        self.assertFalse(os.path.exists(self.out))
+        self.assert_qemu_gone()
+
     def interrupt(self, number, mode="slow"):
         command = self.start(mode)
         wait_until(lambda: os.path.exists(os.path.join(self.out, "results.jsonl")) and len(self.lines()) >= 2)
@@ -153,6 +160,17 @@ class RunnerTest(support.TestCase):
     def test_terminate(self):
         self.assert_fails(self.interrupt(signal.SIGTERM), "interrupted by SIGTERM", status=143)
         self.assertEqual(self.run_json()["status"], "interrupted")
+        self.assert_qemu_gone()
+
+    def test_one_request_that_comes_twice(self):
+        """As when make passes on what its whole group was sent."""
+        command = self.start("slow")
+        wait_until(lambda: os.path.exists(os.path.join(self.out, "results.jsonl")) and len(self.lines()) >= 2)
+        command.signal(signal.SIGTERM)
+        time.sleep(0.02)
+        command.signal(signal.SIGTERM)
+        self.assert_fails(command.finish(30), status=None)
+        self.assertNotEqual(self.run_json()["status"], "running")
         self.assert_qemu_gone()
 
     def test_killed_outright_leaves_no_qemu(self):
