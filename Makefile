@@ -26,6 +26,11 @@ export STRESS_SECONDS := $(SECONDS)
 export HARTSCALE_GIVEN := $(GIVEN)
 
 # JOBS is how many compilers run at a time, and how many machines `make bench` measures with.
+ifneq ($(JOBS),)
+ifeq ($(shell expr '$(JOBS)' : '[1-9][0-9]\{0,3\}$$'),0)
+$(error JOBS=$(JOBS): expected a number from 1 to 1024)
+endif
+endif
 BUILD_JOBS := $(or $(JOBS),$(shell getconf _NPROCESSORS_ONLN))
 # A -j given by the user arrives as a job server, which the second make shares.
 BUILD   = $(MAKE) $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(BUILD_JOBS))
@@ -198,6 +203,7 @@ HOST_CC       ?= gcc
 
 .PHONY: model
 model: $(MODEL)
+	@:
 
 build/model/%.o: tools/model/%.c Makefile
 	@mkdir -p $(@D)

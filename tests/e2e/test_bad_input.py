@@ -53,6 +53,12 @@ class VariableTest(support.TestCase):
     def test_quick(self):
         self.assert_fails(make("bench", "QUICK=yes"), "QUICK=yes", "0 or 1")
 
+    def test_jobs(self):
+        for jobs in ("0", "x", "-1"):
+            done = make("bench", f"JOBS={jobs}")
+            self.assert_fails(done, f"JOBS={jobs}: expected a number from 1 to 1024")
+            self.assertNotIn("This program built for", done.err + done.out)
+
     def test_blank_in_a_name(self):
         self.assert_fails(make("bench", "BENCH=frame.churn frame.bulk"), "BENCH", "commas")
 
