@@ -84,8 +84,7 @@ static bool walk(struct hart *hart, uint64_t vaddr, struct tlb_entry *found)
         uint64_t address = table + (vaddr >> shift & 511) * 8, pte;
         if (address < RAM_BASE || address - RAM_BASE >= ram_bytes)
             return false;
-        sched_order(
-            hart); /* each level: a read must not book a bank for a time that others have yet to come to */
+        sched_order(hart); /* or it books its bank for a time that others have yet to come to */
         charge(hart, MODEL_STAT_TLB, cache_walk_read(hart, address));
         memcpy(&pte, ram + (address - RAM_BASE), sizeof(pte));
         if (!(pte & PTE_V))
