@@ -15,6 +15,9 @@ MEASURED = {
 }
 # Beyond DESIGN's fields, where they apply: how long frees took, and what a workload was set to.
 OPTIONAL = ("latency_free", "parameters")
+# Under the model only: where an operation's cycles went, and what happened.
+CAUSES = ("compute", "miss", "queue", "tlb", "store_drain", "atomic", "trap", "ipi_wait", "spin", "mmio")
+EVENTS = ("insns", "line_transfer", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "model_ipi", "rescue")
 ALWAYS = {"bench": ((str,), False), "variant": ((dict,), False), "harts": ((int,), False), "clock": ((str,), False),
           "profile": ((str,), True), "status": ((str,), False)}
 RUN = {"status": str, "start": str, "duration_s": float, "clock": str, "harts_max": int, "bootargs": str, "commit": str,
@@ -62,6 +65,19 @@ def _percentiles(group, what):
     _require(order == sorted(order), f"{what}: percentiles descend: {order}")
 
 
+def _modelled(result):
+    """The causes add up to the hart's spans, less the start until a hart is out of the barrier and declared pauses."""
+    _require(isinstance(result.get("attribution"), dict), "attribution is missing")
+    _require(set(result["attribution"]) == set(CAUSES), f"causes: {sorted(result['attribution'])}")
+    _numbers(result["attribution"], CAUSES, (int,), "attribution")
+    _numbers(result["counters"], EVENTS, (int,), "counters")
+    _require(result["counters"]["rescue"] == 0, "harts were let go out of order")
+    _require(isinstance(result["profile"], str), "no profile")
+    _require(isinstance(result["insns_per_op"], (int, float)), "no instruction count")
+    if result["bench"] != "frame.random":
+        _require(sum(result["attribution"].values()) <= 1.001 * result["cycles"], "more causes than cycles")
+
+
 def check_result(result):
     """Raise Invalid unless the data point is as documented."""
     _fields(result, ALWAYS)
@@ -76,7 +92,9 @@ def check_result(result):
         return
     _require("reason" not in result, "a reason though it is ok")
     _fields(result, MEASURED)
-    extra = set(result) - set(ALWAYS) - set(MEASURED) - set(OPTIONAL)
+    if result["clock"] == "model":
+        _modelled(result)
+    extra = set(result) - set(ALWAYS) - set(MEASURED) - set(OPTIONAL) - ({"attribution"} if result["clock"] == "model" else set())
     _require(not extra, f"fields that nobody has documented: {extra}")
     for name in ("latency", "latency_free"):
         if name == "latency" or result.get(name) is not None:
