@@ -1,4 +1,4 @@
-/* Profiles: `key = value` lines with # comments. Every key is needed, none is unknown, all are in range. */
+/* Profiles: `key = value` lines with # comments. Every key is needed, once, none is unknown, all are in range. */
 #include "model.h"
 
 #include <errno.h>
@@ -64,6 +64,11 @@ static bool take_line(const char *path, unsigned number, char *line)
     snprintf(where, sizeof(where), "%s:%u", path, number);
     if (sscanf(line, " %63[a-z0-9_] = %63[0-9] %1s", name, value, rest) != 2) {
         fprintf(stderr, "error: model: %s: expected 'key = number'\n", where);
+        return false;
+    }
+    const struct key *key = find(name);
+    if (key && given[key - keys]) {
+        fprintf(stderr, "error: model: %s: key '%s' is there twice\n", where, name);
         return false;
     }
     return set(where, name, value);
