@@ -189,6 +189,11 @@ void guest_abandon(void)
 /* The machine-level software interrupt words of the ACLINT, one a hart. */
 #define MSWI_BASE 0x2000000ull
 
+/* The test finisher, whose register powers the machine off: for the firmware, and where the kernel maps it
+ * (MMIO_MAP_BASE in arch/layout.h). */
+#define POWER_OFF        0x100000ull
+#define POWER_OFF_MAPPED (0xffffffffc0000000ull + POWER_OFF)
+
 /* Which hart a store to this physical address interrupts; nharts for none. */
 static uint64_t interrupted_hart(uint64_t paddr)
 {
@@ -203,9 +208,18 @@ void guest_hold(struct hart *hart)
     hart->score->credit = 0;
 }
 
+/* QEMU ends once all its harts have come to rest, which a held one does not. */
+static void release_all(void)
+{
+    for (unsigned i = 0; i < nharts; i++)
+        __atomic_store_n(&harts[i].held, false, __ATOMIC_RELEASE);
+}
+
 void guest_release(uint64_t vaddr)
 {
     uint64_t target = interrupted_hart(vaddr); /* firmware runs untranslated */
+    if (vaddr == POWER_OFF || vaddr == POWER_OFF_MAPPED)
+        release_all();
     if (target < nharts && harts[target].held)
         __atomic_store_n(&harts[target].held, false, __ATOMIC_RELEASE);
 }
