@@ -42,16 +42,19 @@ static void sleep_until(bool (*condition)(void))
     interrupts_enable();
 }
 
-/* Whether this hart was the last to finish. */
-static bool run_share(void)
+static void run_share(void)
 {
     unsigned caller = call.caller;
     call.function(call.argument);
-    /* Release: what the function wrote is seen by the caller, who acquires in smp_call. */
+    /* Release: what the function wrote is seen by the caller, who acquires in all_finished. */
     bool last = atomic_fetch_sub_explicit(&call.running, 1, memory_order_acq_rel) == 1;
     if (last && caller != hart_index())
         ipi_send(hart_mask_one(caller), HART_REQUEST_CALL);
-    return last;
+}
+
+static bool all_finished(void)
+{
+    return atomic_load_explicit(&call.running, memory_order_acquire) == 0;
 }
 
 void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument)
@@ -63,15 +66,9 @@ void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument
     /* Relaxed: ipi_send's release publishes it together with the rest. */
     atomic_store_explicit(&call.running, hart_mask_count(mask), memory_order_relaxed);
     ipi_send(hart_mask_without(mask, self), HART_REQUEST_CALL);
-    bool last = hart_mask_test(mask, self) ? run_share() : hart_mask_count(mask) == 0;
-    if (last)
-        return;
-    /* For the interrupt, even if all have finished by now: one that is still under way would come at any time later,
-     * in the midst of the next measurement. */
-    sleep_until(call_waiting);
-    atomic_store_explicit(&inbox[self].waiting, false, memory_order_relaxed);
-    /* Acquire, pairs with the release in run_share(). */
-    (void)atomic_load_explicit(&call.running, memory_order_acquire);
+    if (hart_mask_test(mask, self))
+        run_share();
+    sleep_until(all_finished);
 }
 
 void smp_idle(void)
