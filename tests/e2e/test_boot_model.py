@@ -1,0 +1,109 @@
+"""The machine model from outside: the same bytes whatever the host does, the curves it is there for, and its errors."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import support
+from support import ROOT, make, run
+
+KERNEL = os.path.join(ROOT, "build", "check", "hartscale.elf")
+PLUGIN = os.path.join(ROOT, "build", "model", "libmodel.so")
+PROFILE = os.path.join(ROOT, "tools", "model", "profiles", "p550.conf")
+
+
+class ModelTest(support.TestCase):
+    def measure(self, name, *words):
+        out = os.path.join(self.folder, name)
+        self.assert_ok(make("bench", f"OUT={out}", *words))
+        return out
+
+    @staticmethod
+    def bytes_of(out):
+        with open(os.path.join(out, "results.jsonl"), "rb") as file:
+            return file.read()
+
+    def test_the_host_does_not_matter(self):
+        words = ("BENCH=frame.churn,frame.remote,lock.counter", "HARTS=1,8", "QUICK=1")
+        idle = self.measure("idle", *words, "JOBS=1", "PIN=0")
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+        try:
+            loaded = self.measure("loaded", *words, "JOBS=2")
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        self.assertEqual(self.bytes_of(idle), self.bytes_of(loaded))
+
+    def test_curves(self):
+        self.measure("out", "BENCH=frame.churn,lock.counter", "HARTS=1,8")
+        self.out = os.path.join(self.folder, "out")
+        eight = {next(iter(r["variant"].values())): r for r in self.lines() if r["harts"] == 8}
+        self.assertGreaterEqual(eight["hartcache"]["speedup"], 7.8)
+        self.assertLess(eight["bitmap"]["speedup"], 1.5)
+        self.assertEqual(eight["hartcache"]["counters"]["line_transfer"], 0)
+        self.assertGreater(eight["mcs"]["speedup"], 1.5 * eight["ticket"]["speedup"])
+
+    def test_sixty_four_harts(self):
+        self.out = self.measure("out", "BENCH=frame.churn", "FRAME=hartcache", "HARTS=1,64")
+        self.assertGreaterEqual(self.lines()[-1]["speedup"], 58)
+
+    def test_no_hang(self):
+        for i in range(10):
+            self.measure(f"run{i}", "BENCH=lock.counter", "HARTS=8", "QUICK=1", "JOBS=1")
+
+    def test_profiles(self):
+        for profile in ("p550", "sg2042", "ideal"):
+            self.out = self.measure(profile, "BENCH=frame.churn", "HARTS=1,8", "QUICK=1", f"PROFILE={profile}")
+            self.assertEqual({r["profile"] for r in self.lines()}, {profile})
+            self.assertEqual({r["status"] for r in self.lines()}, {"ok"})
+
+    def test_a_wrong_profile_is_explained(self):
+        done = make("bench", "PROFILE=nope", f"OUT={self.out}")
+        self.assertNotEqual(done.status, 0)
+        for name in ("nope", "p550", "sg2042", "ideal"):
+            self.assertIn(name, done.err)
+        path = os.path.join(self.folder, "mine.conf")
+        with open(PROFILE, encoding="utf-8") as good, open(path, "w", encoding="utf-8") as bad:
+            bad.write(good.read() + "llc_latencyy = 3\n")
+        done = make("bench", "QUICK=1", "BENCH=frame.churn", "HARTS=1", f"PROFILE={path}", f"OUT={self.out}")
+        self.assertNotEqual(done.status, 0)
+        self.assertRegex(done.err + done.out, r"mine\.conf:\d+: unknown key 'llc_latencyy'")
+
+
+class ByHandTest(support.TestCase):
+    """The plugin and the kernel, without the runner between."""
+
+    @classmethod
+    def setUpClass(cls):
+        for target in ("check", "model"):
+            done = make(target)
+            assert done.status == 0, str(done)
+
+    def boot(self, arguments, harts, plugin=True):
+        with tempfile.NamedTemporaryFile(dir=self.folder) as ram:
+            os.truncate(ram.name, 256 << 20)
+            words = ["-machine", "virt,memory-backend=ram", "-object",
+                     f"memory-backend-file,id=ram,size=256M,mem-path={ram.name},share=on"]
+            if plugin:
+                words += ["-plugin", f"{PLUGIN},ram={ram.name},profile={PROFILE}"]
+            return run("qemu-system-riscv64", *words, "-cpu", "rv64,debug=false", "-smp", str(harts), "-m", "256M",
+                       "-accel", "tcg,thread=multi,tb-size=512", "-display", "none", "-serial", "stdio", "-monitor",
+                       "none", "-kernel", KERNEL, "-append", arguments, limit_s=60)
+
+    def test_a_deadlock_is_reported(self):
+        done = self.boot("crash=deadlock clock=model", 4)
+        self.assertEqual(done.status, 3, str(done))
+        self.assertIn("deadlock", done.err)
+        for hart in range(4):
+            self.assertRegex(done.err, rf"hart {hart} spins on a line at pc 0x[0-9a-f]+ in ticket_wait")
+
+    def test_a_kernel_without_a_model_says_so(self):
+        done = self.boot("bench=frame.churn clock=model", 2, plugin=False)
+        self.assertEqual(done.status, 1, str(done))
+        self.assertIn("error: clock=model: no model answers", done.out)
+
+
+if __name__ == "__main__":
+    unittest.main()
