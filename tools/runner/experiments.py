@@ -24,6 +24,11 @@ class Row:
     got: str
     good: bool
     note: str = ""
+    judged: bool = True         # else it is shown only
+
+    @property
+    def verdict(self):
+        return "shown" if not self.judged else "good" if self.good else "BAD"
 
 
 @dataclasses.dataclass
@@ -34,6 +39,7 @@ class Experiment:
     trials: dict
     judge: object
     crowded: bool = False       # on a loaded host: many at a time, and not pinned
+    reference: bool = False     # expects one level between all cores, as the default profile has it
 
 
 def within(value, expected, tolerance):
@@ -96,8 +102,10 @@ def ping_pong(p):
             expected = statistics.mean(p.transfer(i, (i + 1) % n) for i in range(n))
             # What a miss costs beyond a hit is all but the first cycle, which is the instruction's own.
             measured = pick(got["ring"], "model.pingpong", n)["cycles_per_op"] - alone + 1
-            yield Row(f"compare-and-swap ping-pong, {n} harts", f"{expected:g} cycles a transfer ±1", f"{measured:.2f}",
-                      within(measured, expected, 1))
+            # With more than two, the others' looks at whose turn it is pass the same homes.
+            tolerance, text = (1, "±1") if n == 2 else (0.05 * expected, "±5 %")
+            yield Row(f"compare-and-swap ping-pong, {n} harts", f"{expected:g} cycles a transfer {text}", f"{measured:.2f}",
+                      within(measured, expected, tolerance))
     return Experiment("ping-pong", {"ring": Trial("bench=model.pingpong", (1, *harts))}, judge)
 
 
@@ -144,8 +152,9 @@ def interrupts(p):
     def judge(got):
         cost = {key: [cycles_of(p.hz, pick(got[key], "model.ipi", n)) for n in harts] for key in got}
         slope, _, fit = line_fit([n - 1 for n in harts], cost["×1"])
-        yield Row("interrupt and acknowledgement by number of targets", "linear: R² ≥ 0.99", f"R² = {fit:.4f}, {slope:.0f} cycles"
-                  " a target", fit >= 0.99 and slope > 0)
+        least = 0.99 if p.cluster_harts == 1 else 0.95      # with clusters it is two lines: targets farther away cost more
+        yield Row("interrupt and acknowledgement by number of targets", f"linear: R² ≥ {least}",
+                  f"R² = {fit:.4f}, {slope:.0f} cycles a target", fit >= least and slope > 0)
         moved, expected = cost["×2"][0] - cost["×½"][0], 2 * p.ipi - p.ipi // 2
         yield Row("the same, one target, ipi × ½ against × 2", f"+{expected} cycles ±5 %", f"+{moved:.1f}",
                   within(moved, expected, 0.05 * expected))
@@ -174,10 +183,11 @@ def quantum(_):
             off = dict(differences(q))
             unstable = ", ".join(f"{name} {off.pop(name):.1f} %" for name in bistable)
             worst = max(off, key=off.get)
-            expected = f"within {limit} % of quantum 30" if limit else "shown, not judged"
+            expected = f"within {limit} % of quantum 30" if limit else "not near enough"
             yield Row(f"quantum {q}, lock.counter and frame.churn, 8 harts", expected, f"{off[worst]:.2f} % ({worst})",
-                      limit is None or off[worst] <= limit, f"left out, as locks with backoff have two stable ways to go: {unstable}")
-    return Experiment("quantum", trials, judge)
+                      limit is None or off[worst] <= limit, f"left out, as locks with backoff have two stable ways to go: {unstable}",
+                      limit is not None)
+    return Experiment("quantum", trials, judge, reference=True)
 
 
 def repeats(_):

@@ -55,7 +55,7 @@ def ticket(p):
                   abs(long[worst] / predicted[worst] - 1) <= 0.15)
         peaks = min(predicted, key=predicted.get), min(long, key=long.get)
         yield Row("the same, where throughput peaks", f"{peaks[0]} harts", f"{peaks[1]} harts", peaks[0] == peaks[1])
-    return Experiment("ticket lock", {gap: lock_trial(gap) for gap in (SHORT_GAP, LONG_GAP)}, judge)
+    return Experiment("ticket lock", {gap: lock_trial(gap) for gap in (SHORT_GAP, LONG_GAP)}, judge, reference=True)
 
 
 def mcs(p):
@@ -70,7 +70,7 @@ def mcs(p):
         ahead = [n for n in HARTS if all(mcs_cost[m] < ticket_cost[m] for m in HARTS if m >= n)]
         yield Row(f"MCS passes the ticket lock, gap {LONG_GAP}", "between 4 and 6 harts", f"at {ahead[0]} harts" if ahead else
                   "never", bool(ahead) and 4 <= ahead[0] <= 6)
-    return Experiment("MCS lock", {gap: lock_trial(gap) for gap in (SHORT_GAP, LONG_GAP)}, judge)
+    return Experiment("MCS lock", {gap: lock_trial(gap) for gap in (SHORT_GAP, LONG_GAP)}, judge, reference=True)
 
 
 def test_and_set(p):
@@ -82,4 +82,4 @@ def test_and_set(p):
         yield Row("test-and-set spin: cycles an acquisition by harts", "linear: R² ≥ 0.9", f"R² = {fit:.3f}", fit >= 0.9)
         yield Row("the same, a further waiter's cost", f"{p.transfer_near} cycles ±25 %: its swap, which takes the line",
                   f"{slope:.1f}", within(slope, p.transfer_near, 0.25 * p.transfer_near))
-    return Experiment("test-and-set", {"tas": Trial("bench=lock.counter lock=tas gap=0 trial_cycles=3000000", harts)}, judge)
+    return Experiment("test-and-set", {"tas": Trial("bench=lock.counter lock=tas gap=0 trial_cycles=3000000", harts)}, judge, reference=True)
