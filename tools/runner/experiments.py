@@ -183,7 +183,7 @@ def quantum(_):
             off = dict(differences(q))
             unstable = ", ".join(f"{name} {off.pop(name):.1f} %" for name in bistable)
             worst = max(off, key=off.get)
-            expected = f"within {limit} % of quantum 30" if limit else "not near enough"
+            expected = f"within {limit} % of quantum 30" if limit else "no bound"
             yield Row(f"quantum {q}, lock.counter and frame.churn, 8 harts", expected, f"{off[worst]:.2f} % ({worst})",
                       limit is None or off[worst] <= limit, f"left out, as locks with backoff have two stable ways to go: {unstable}",
                       limit is not None)
