@@ -3,6 +3,7 @@
  * finish wakes it. The interrupt only wakes: the function runs in the idle loop, with interrupts on.
  */
 #include "smp/call.h"
+#include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "smp/ipi.h"
 
@@ -11,6 +12,7 @@ static struct {
     void *argument;
     unsigned caller; /* hart to wake at the end */
     _Atomic unsigned running; /* harts that have not finished */
+    _Atomic uint32_t woken; /* the caller's interrupt has been raised, or is not needed */
 } call;
 
 /* Each hart's own: a call has come and waits to be run. Set by its interrupt, so never by another hart. */
@@ -48,8 +50,12 @@ static void run_share(void)
     call.function(call.argument);
     /* Release: what the function wrote is seen by the caller, who acquires in all_finished. */
     bool last = atomic_fetch_sub_explicit(&call.running, 1, memory_order_acq_rel) == 1;
-    if (last && caller != hart_index())
+    if (!last)
+        return;
+    if (caller != hart_index())
         ipi_send(hart_mask_one(caller), HART_REQUEST_CALL);
+    /* Release (fence rw,w; sw), pairs with the loop in smp_call: the interrupt is raised. */
+    store_release(&call.woken, 1);
 }
 
 static bool all_finished(void)
@@ -65,10 +71,15 @@ void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument
     call.caller = self;
     /* Relaxed: ipi_send's release publishes it together with the rest. */
     atomic_store_explicit(&call.running, hart_mask_count(mask), memory_order_relaxed);
+    store_relaxed(&call.woken, 0);
     ipi_send(hart_mask_without(mask, self), HART_REQUEST_CALL);
     if (hart_mask_test(mask, self))
         run_share();
     sleep_until(all_finished);
+    /* A caller that was awake may see the end before the interrupt that tells of it. It waits for that too, or the
+     * interrupt would come in the middle of whatever it does next. */
+    while (!atomic_load_explicit(&call.woken, memory_order_acquire))
+        cpu_relax();
 }
 
 void smp_idle(void)
