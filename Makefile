@@ -71,9 +71,9 @@ test: ## every test; ends with `N passed, N failed`           T=filter
 	+@$(BUILD) release check model host-tests
 	@tools/run test
 
-boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS=
+boots: ## boot COUNT times in a row, with time statistics      COUNT= HARTS= CLOCK=model BENCH=
 	@tools/setup bench
-	+@$(BUILD) release
+	+@$(BUILD) release model
 	@tools/run boots
 
 validate-model: ## the machine model against what it must show        PROFILE= OUT=

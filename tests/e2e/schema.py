@@ -72,6 +72,7 @@ def _modelled(result):
     _numbers(result["attribution"], CAUSES, (int,), "attribution")
     _numbers(result["counters"], EVENTS, (int,), "counters")
     _require(result["counters"]["rescue"] == 0, "harts were let go out of order")
+    _require(result["trials"] == 1 and result["spread"]["min"] == result["spread"]["max"], "several trials")
     _require(isinstance(result["profile"], str), "no profile")
     _require(isinstance(result["insns_per_op"], (int, float)), "no instruction count")
     if result["bench"] != "frame.random":

@@ -13,7 +13,9 @@ import support
 from support import FAKE_QEMU, ROOT, RUN, alive, group_members, run, wait_until
 
 
-class RunnerTest(support.TestCase):
+class RunnerCase(support.TestCase):
+    """A run with the fake guest; test_fleet.py has several."""
+
     def setUp(self):
         super().setUp()
         self.pid_file = os.path.join(self.folder, "pid")
@@ -27,11 +29,14 @@ class RunnerTest(support.TestCase):
     def start(self, mode):
         return support.Command(self.words(), QEMU=FAKE_QEMU, FAKE_QEMU=mode, FAKE_QEMU_PID=self.pid_file)
 
-    def assert_qemu_gone(self):
+    def qemu_pids(self):
         with open(self.pid_file, encoding="utf-8") as file:
-            pid = int(file.read())
-        self.assertFalse(alive(pid), "QEMU is still running")
-        self.assertEqual(group_members(pid), [], "processes of QEMU's group are still running")
+            return [int(line) for line in file]
+
+    def assert_qemu_gone(self):
+        for pid in self.qemu_pids():
+            self.assertFalse(alive(pid), "QEMU is still running")
+            self.assertEqual(group_members(pid), [], "processes of QEMU's group are still running")
 
     def assert_kept(self, ok, failed, status):
         """So many points are in a valid results.jsonl, and run.json, the table and the figures agree."""
@@ -45,6 +50,14 @@ class RunnerTest(support.TestCase):
         self.assertTrue(os.path.exists(os.path.join(self.out, "plots", "frame.churn.throughput.svg")))
         return results
 
+    def interrupt(self, number, mode="slow"):
+        command = self.start(mode)
+        wait_until(lambda: os.path.exists(os.path.join(self.out, "results.jsonl")) and len(self.lines()) >= 2)
+        command.signal(number)
+        return command.finish(30)
+
+
+class RunnerTest(RunnerCase):
     def test_good_run(self):
         done = self.bench("good")
         self.assert_ok(done)
@@ -143,12 +156,6 @@ class RunnerTest(support.TestCase):
         self.assertFalse(os.path.exists(self.out))
         self.assert_qemu_gone()
 
-    def interrupt(self, number, mode="slow"):
-        command = self.start(mode)
-        wait_until(lambda: os.path.exists(os.path.join(self.out, "results.jsonl")) and len(self.lines()) >= 2)
-        command.signal(number)
-        return command.finish(30)
-
     def test_ctrl_c(self):
         done = self.interrupt(signal.SIGINT)
         self.assert_fails(done, "interrupted by SIGINT", status=130)
@@ -177,7 +184,7 @@ class RunnerTest(support.TestCase):
         self.interrupt(signal.SIGKILL, "hang")
         for result in self.lines():
             schema.check_result(result)
-        wait_until(lambda: not alive(int(open(self.pid_file, encoding="utf-8").read())), 10)
+        wait_until(lambda: not any(map(alive, self.qemu_pids())), 10)
 
     def test_full_disk(self):
         """A limit on the size of files stands for it: the console log outgrows it in the middle of the run."""

@@ -31,6 +31,7 @@ class Boot:
         self.session = Session(listener.begin, listener.result)
         self.status = None      # None while there is more to come
         self.reason = None
+        self.exit_status = None # QEMU's, when it ended by itself
 
     def start(self, interrupts, core):
         raw_log = self.log.write if self.log else None
@@ -91,7 +92,8 @@ class Fleet:
             boot, core = self.running[machine]
             lines = machine.read()
             if lines is None:
-                boot.finish(*boot.session.verdict(machine.wait()))
+                boot.exit_status = machine.wait()
+                boot.finish(*boot.session.verdict(boot.exit_status))
                 del self.running[machine]
                 machine.close()
                 self.free.append(core)

@@ -110,8 +110,8 @@ class Settings:
             raise Failure(f"{name}={text}: expected 0 or 1")
         return text == "1"
 
-    def clock(self):
-        text = self.text("CLOCK", "model")
+    def clock(self, default="model"):
+        text = self.text("CLOCK", default)
         if text not in CLOCKS:
             raise Failure(f"CLOCK={text}: no such clock (valid: {' '.join(CLOCKS)})")
         return text
