@@ -6,6 +6,9 @@ import time
 from .results import variant_label
 from .units import duration, si, spread_text
 
+# Of all the work: from less of it, with the boot before it, nobody can tell how long the rest takes.
+TELLING_SHARE = 0.02
+
 
 class Progress:
     """Points of a run as they come. weight(number) is how long one takes in comparison with others."""
@@ -32,9 +35,11 @@ class Progress:
             self._show(self._where(point, self.done + 1) + " ...", final=False)
 
     def _left_s(self):
-        """Seconds until all is done, from what the points that are done weigh."""
+        """Seconds until all is done, from what the points that are done weigh; None when they weigh next to nothing."""
         done = sum(self.weight(number) for number in self.numbers)
         total = sum(self.weight(number) for number in range(1, self.planned + 1))
+        if done < TELLING_SHARE * total:
+            return None
         return (time.monotonic() - self.started) * max(0, total - done) / done
 
     def result(self, result, number):
@@ -48,8 +53,9 @@ class Progress:
             text += spread_text(result, self.symbols)
         else:
             text += f"  failed: {result.get('reason', 'no reason given')}"
-        if self.done < self.planned:
-            text += f"   about {duration(self._left_s())} left"
+        left = self._left_s() if self.done < self.planned else None
+        if left is not None:
+            text += f"   about {duration(left)} left"
         self._show(text, final=result["status"] != "ok")
 
     def _show(self, text, final):
