@@ -76,7 +76,8 @@ class Lab:
                 bad = fleet.run(interrupts)
             except Interrupted:
                 raise KeyboardInterrupt from None
-        for trial, (listener, boot) in boots.items():
+        # The one that ended all others first: they have no reason of their own.
+        for trial, (listener, boot) in sorted(boots.items(), key=lambda item: item[1][1] is not bad):
             failed = [result["reason"] for result in listener.results if result["status"] != "ok"]
             if boot is bad or boot.status != "complete":
                 raise Failure(f"{trial}: {failed[0] if failed else boot.reason}")
