@@ -17,7 +17,7 @@ uint64_t ram_bytes;
 
 static struct model_page *page;
 static uint64_t page_address;
-static unsigned members, arrived;
+static unsigned arrived;
 static unsigned arrived_harts[HARTS_MAX];
 
 bool guest_map(const char *path)
@@ -123,9 +123,8 @@ static void enter(struct hart *hart)
     hart->token = 0;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
         usleep(50);
-    members = wanted;
     arrived_harts[arrived++] = hart->index;
-    if (arrived >= members)
+    if (arrived >= wanted)
         begin_region();
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
     sched_await(hart);

@@ -158,7 +158,6 @@ struct hart {
 
 extern struct hart harts[HARTS_MAX];
 extern unsigned nharts;
-extern struct score *score_of(unsigned hart);
 
 /** symbol_at - the function that a block was translated for; "?" if that is not known. */
 const char *symbol_at(uint64_t pc);
@@ -204,8 +203,6 @@ void sched_await(struct hart *hart);
 
 /** sched_start - hand the token to the first of the harts that are ready. */
 void sched_start(void);
-
-void sched_init(void);
 
 extern uint64_t rescues;
 
