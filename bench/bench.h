@@ -27,7 +27,7 @@ enum bench_axis {
 
 struct bench_variant {
     const struct frame_allocator_ops *frame; /* NULL on other axes */
-    const struct lock_ops *lock; /* NULL on BENCH_MACHINE */
+    const struct lock_ops *lock; /* NULL on BENCH_MACHINE, and for allocators without locks */
 };
 
 /* The two distributions of latency that a data point has. */
@@ -67,6 +67,9 @@ struct workload {
     const char *name; /* "frame.churn" */
     const char *measures; /* one line for people */
     enum bench_axis axis;
+
+    /* The largest order it asks for: an allocator that has no such blocks is not measured with it. */
+    unsigned order;
 
     /* Rounds between two looks at the clock: enough that the look costs under a per cent of the work. */
     uint64_t rounds;

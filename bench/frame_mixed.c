@@ -80,6 +80,7 @@ const struct workload workload_frame_mixed = {
     .name = "frame.mixed",
     .measures = "blocks of orders 0 to 9 with random lifetimes",
     .axis = BENCH_FRAME,
+    .order = ORDERS_MAX,
     .rounds = 64,
     .setup = setup,
     .run = run,

@@ -58,6 +58,13 @@ static int check_machine(void)
         console_format("error: harts=%lu: this machine has %u\n", most, hart_count());
         return ERR_RANGE;
     }
+    if (points_total() == 0) {
+        console_format(
+            "error: nothing to measure: none of the allocators in frame=%s has blocks as large as the "
+            "workloads in bench=%s ask for\n",
+            chosen->frame, chosen->bench);
+        return ERR_INVALID;
+    }
     int error = bench_prepare();
     if (error)
         console_format("error: no memory for the histograms of %u harts\n", hart_count());

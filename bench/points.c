@@ -137,10 +137,14 @@ static void walk_locks(struct walk *walk)
 static void walk_frames(struct walk *walk)
 {
     for (size_t i = 0; frame_allocator_at(i); i++) {
-        if (!selection_has_frame(frame_allocator_at(i)))
+        const struct frame_allocator_ops *frame = frame_allocator_at(i);
+        if (!selection_has_frame(frame) || walk->point.workload->order > frame->order_max)
             continue;
-        walk->point.variant.frame = frame_allocator_at(i);
-        walk_locks(walk);
+        walk->point.variant = (struct bench_variant){frame, NULL};
+        if (frame->lockless)
+            walk_harts(walk);
+        else
+            walk_locks(walk);
     }
 }
 

@@ -99,7 +99,8 @@ static void fail(const char *format, ...)
     va_start(args, format);
     console_lock();
     console_format("stress: FAILED: %s over %s, slice %lu (%s), hart %u: ", stress.arena.ops->name,
-        stress.arena.lock_kind->name, stress.slice, slice_names[stress.kind], hart_index());
+        stress.arena.ops->lockless ? "no lock" : stress.arena.lock_kind->name, stress.slice,
+        slice_names[stress.kind], hart_index());
     writer_vformat(console_writer(), format, args);
     writer_puts(console_writer(), "\n");
     console_unlock();
@@ -200,7 +201,7 @@ static void step_mixed(struct stress_hart *hart, uint64_t bits)
     if (hart->count > 0 && (full || (bits & 1)))
         give(hart, bits);
     else
-        take(hart, bits_lowest(bits >> 32 | 1ull << FRAME_ORDER_MAX), bits >> 16);
+        take(hart, bits_lowest(bits >> 32 | 1ull << stress.arena.ops->order_max), bits >> 16);
 }
 
 /* Fills up, then empties by a random part, and again. */

@@ -46,13 +46,27 @@ CONFIG_KEY(clock_key, .name = "clock", .valid = "host or model", .initial = "hos
 
 /* What the kernel itself runs on, as opposed to what it measures. Backoff rather than a queue: with more
  * harts than host cores a queue's turn may belong to a hart that the host does not run. */
-static int apply_kernel_frame(const char *value, struct writer *why)
+static bool can_serve_kernel(const struct frame_allocator_ops *ops)
 {
-    return config_apply_choice(value, frame_allocator_name_at, why);
+    return ops->order_max == FRAME_ORDER_MAX && ops->finds_every_block;
 }
 
-CONFIG_KEY(kernel_frame_key, .name = "kernel.frame", .valid = "a frame allocator", .initial = "hartcache",
-    .apply = apply_kernel_frame);
+/* The kernel asks for blocks of every order, which some designs do not have. */
+static const char *kernel_frame_name_at(size_t i)
+{
+    for (size_t k = 0; frame_allocator_at(k); k++)
+        if (can_serve_kernel(frame_allocator_at(k)) && i-- == 0)
+            return frame_allocator_name_at(k);
+    return NULL;
+}
+
+static int apply_kernel_frame(const char *value, struct writer *why)
+{
+    return config_apply_choice(value, kernel_frame_name_at, why);
+}
+
+CONFIG_KEY(kernel_frame_key, .name = "kernel.frame", .valid = "a frame allocator with blocks of every order",
+    .initial = "hartcache", .apply = apply_kernel_frame);
 
 static int apply_kernel_lock(const char *value, struct writer *why)
 {

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "arch/clock.h"
 #include "lib/base.h"
 #include "lib/parts.h"
 #include "trace/counter.h"
@@ -87,6 +88,18 @@ static inline bool lock_try_acquire(struct lock *lock, struct lock_node *node)
         return false;
     counter_add(COUNTER_LOCK_ACQUIRE, 1);
     return true;
+}
+
+/** lock_wait_begin, lock_wait_end - for kinds of lock: count one contention, and the cycles that it cost. */
+static inline uint64_t lock_wait_begin(void)
+{
+    counter_add(COUNTER_LOCK_CONTEND, 1);
+    return clock_now();
+}
+
+static inline void lock_wait_end(uint64_t since)
+{
+    counter_add(COUNTER_LOCK_WAIT, clock_now() - since);
 }
 
 /** lock_release - give it back. Release order. By the hart and with the node that acquired it. */

@@ -10,7 +10,7 @@
 
 static NOINLINE void mcs_wait(struct lock_node *node, struct lock_node *previous)
 {
-    counter_add(COUNTER_LOCK_CONTEND, 1);
+    uint64_t since = lock_wait_begin();
     /* Relaxed: the store below publishes it. sw. */
     store_relaxed(&node->waiting, 1);
     /* Release, pairs with mcs_release(): the holder that finds us also finds `waiting` set. fence rw,w;
@@ -19,6 +19,7 @@ static NOINLINE void mcs_wait(struct lock_node *node, struct lock_node *previous
     /* Acquire, pairs with mcs_release(). lw; fence r,rw. */
     while (atomic_load_explicit(&node->waiting, memory_order_acquire))
         cpu_relax();
+    lock_wait_end(since);
 }
 
 static void mcs_acquire(struct lock *lock, struct lock_node *node)

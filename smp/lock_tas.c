@@ -14,10 +14,11 @@ static inline bool take(struct lock *lock)
 
 static NOINLINE void tas_wait(struct lock *lock)
 {
-    counter_add(COUNTER_LOCK_CONTEND, 1);
+    uint64_t since = lock_wait_begin();
     do
         cpu_relax();
     while (!take(lock));
+    lock_wait_end(since);
 }
 
 static void tas_acquire(struct lock *lock, struct lock_node *node)

@@ -17,10 +17,11 @@ static inline uint32_t serving(struct lock *lock)
 
 static NOINLINE void ticket_wait(struct lock *lock, uint32_t mine)
 {
-    counter_add(COUNTER_LOCK_CONTEND, 1);
+    uint64_t since = lock_wait_begin();
     do
         cpu_relax();
     while (serving(lock) != mine);
+    lock_wait_end(since);
 }
 
 static void ticket_acquire(struct lock *lock, struct lock_node *node)

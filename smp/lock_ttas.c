@@ -28,13 +28,15 @@ static inline bool looks_held(struct lock *lock)
 
 static NOINLINE void ttas_wait(struct lock *lock)
 {
-    counter_add(COUNTER_LOCK_CONTEND, 1);
+    uint64_t since = lock_wait_begin();
     unsigned turns = BACKOFF_TURNS_MIN;
     for (;;) {
         while (looks_held(lock))
             cpu_relax();
-        if (take(lock))
+        if (take(lock)) {
+            lock_wait_end(since);
             return;
+        }
         /* The index parts harts that lost together, which equal waits would bring back together. */
         unsigned wait = turns + hart_index() % turns;
         while (wait--)

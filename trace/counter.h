@@ -12,9 +12,11 @@
 #define COUNTER_LIST(X)                                                                                      \
     X(LOCK_ACQUIRE, "lock_acquire", "locks taken")                                                           \
     X(LOCK_CONTEND, "lock_contend", "locks that were held when asked for")                                   \
+    X(LOCK_WAIT, "lock_wait_cycles", "clock cycles spent waiting for locks that were held")                  \
     X(FRAME_REFILL, "refill", "batches of frames taken into a hart's cache")                                 \
     X(FRAME_DRAIN, "drain", "batches of frames given back from a hart's cache")                              \
     X(FRAME_STEAL, "steal", "batches of frames taken out of another hart's cache")                           \
+    X(FRAME_REMOTE, "remote_free", "frees of frames that belong to another hart's part of the arena")        \
     X(FRAME_BAD_FREE, "bad_free", "frees refused: double, out of range, wrong order")                        \
     X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \

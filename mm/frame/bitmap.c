@@ -84,6 +84,8 @@ static void bitmap_describe(struct frame_allocator *fa, struct parts *parts)
 
 const struct frame_allocator_ops frame_bitmap = {
     .name = "bitmap",
+    .order_max = FRAME_ORDER_MAX,
+    .finds_every_block = true,
     .metadata_size = bitmap_metadata_size,
     .init = bitmap_init,
     .alloc = bitmap_alloc,

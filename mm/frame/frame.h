@@ -31,16 +31,27 @@ struct frame_allocator;
 struct frame_allocator_ops {
     const char *name; /* as on the command line */
 
+    /* The largest order it gives out, FRAME_ORDER_MAX for most: alloc answers a larger one with PFN_NONE. */
+    unsigned order_max;
+
+    /* Whether PFN_NONE of orders above 0 means that no such block is free anywhere. Not so for designs that
+     * never put larger blocks together again; single frames are found by all. */
+    bool finds_every_block;
+
+    /* It has no locks, so one measurement stands for all kinds of lock; fa->lock_kind may be NULL. */
+    bool lockless;
+
     /* Bytes of metadata for an arena of this size; 64-byte aligned memory of that size goes to init. */
     size_t (*metadata_size)(size_t nframes, unsigned nharts);
 
     /* All frames free. 0, or a negative error. fa's fields are set, metadata is not zeroed. */
     int (*init)(struct frame_allocator *fa);
 
-    /* A free block, or PFN_NONE: exhausted. order <= FRAME_ORDER_MAX. */
+    /* A free block, or PFN_NONE: at some instant during the call there was none. order <= FRAME_ORDER_MAX. */
     pfn_t (*alloc)(struct frame_allocator *fa, unsigned order);
 
-    /* Give a block back. A wrong free is handed to frame_refuse() and changes nothing. */
+    /* Give a block back. A wrong free is handed to frame_refuse() and changes nothing; a design that gathers
+     * frees for later may come to it later, drain() at the latest. */
     void (*free)(struct frame_allocator *fa, pfn_t pfn, unsigned order);
 
     /* Frames free anywhere, caches included: exact when the harts are quiet. */
@@ -120,7 +131,8 @@ static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsi
 
 /**
  * frame_free - give back a block with the order it was allocated with, from any hart.
- * A wrong free is counted, reported with the block's and the caller's address, and changes nothing.
+ * A wrong free is counted, reported with the block's address and, where it is found at once, the caller's, and
+ * changes nothing.
  */
 static inline void frame_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {

@@ -378,6 +378,8 @@ static void hartcache_drain(struct frame_allocator *fa)
 
 const struct frame_allocator_ops frame_hartcache = {
     .name = "hartcache",
+    .order_max = FRAME_ORDER_MAX,
+    .finds_every_block = true,
     .metadata_size = hartcache_metadata_size,
     .init = hartcache_init,
     .alloc = hartcache_alloc,

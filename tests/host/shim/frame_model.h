@@ -39,14 +39,16 @@ void frame_model_init(struct frame_model *model, const struct frame_allocator_op
 
 void frame_model_destroy(struct frame_model *model);
 
-/** frame_model_alloc - PFN_NONE must mean, exactly, that no such block is free. */
+/** frame_model_alloc - PFN_NONE must mean, exactly, that no such block is free, or that the design says that it
+ *  may fail to find one. */
 pfn_t frame_model_alloc(struct frame_model *model, unsigned order);
 
 /** frame_model_free - the i-th block held. */
 void frame_model_free(struct frame_model *model, size_t i);
 void frame_model_free_all(struct frame_model *model);
 
-/** frame_model_misuse - a free that must be refused for this reason, and nothing else happen. */
+/** frame_model_misuse - a free that must be refused for this reason, at once or by the next drain, and nothing else
+ *  happen. */
 void frame_model_misuse(struct frame_model *model, pfn_t pfn, unsigned order, enum frame_misuse_kind kind);
 
 /** frame_model_misuse_any - a wrong free of some sort, by the rng. */
