@@ -21,8 +21,11 @@ class ModelTest(support.TestCase):
 
     @staticmethod
     def bytes_of(out):
-        with open(os.path.join(out, "results.jsonl"), "rb") as file:
-            return file.read()
+        read = []
+        for name in ("results.jsonl", "scaling.json", "table.txt"):
+            with open(os.path.join(out, name), "rb") as file:
+                read.append(file.read())
+        return read
 
     def test_the_host_does_not_matter(self):
         words = ("BENCH=frame.churn,frame.remote,lock.counter", "HARTS=1,8", "QUICK=1")

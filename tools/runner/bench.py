@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import host
+from . import host, scaling
 from .failure import Failure
 from .fleet import FINISHED, Fleet
 from .plan import ELF, Plan
@@ -146,6 +146,7 @@ class Bench:
         if results:
             text = table(self.run, results, self.symbols)
             self.folder.replace("table.txt", text)
+            self.folder.replace("scaling.json", scaling.dump(results))
             print(text, end="", flush=True)
         if self.plan.lines and results:
             print("", self.plan.lines.finish(self.folder, ELF, self.symbols), sep="\n", flush=True)

@@ -9,6 +9,7 @@ from . import attribution
 from .failure import Failure
 from .figure import Bars, Figure, curves_of, quote
 from .results import LATEST, enrich, load
+from .scaling_marks import Marks
 
 ACCEPTED = ("RUN",)
 
@@ -29,13 +30,15 @@ def _measured_harts(curves):
 
 def _with_errors(figure, curves, curve, rows):
     """A line with points, and bars from the worst to the best trial where those are known. Curves with bars stand a
-    little apart, or their bars would hide each other."""
+    little apart, or their bars would hide each other. Returns by how much this one does."""
+    apart = 1
     if any(row[2] != row[3] for row in rows):
         apart = DODGE ** (curves.index(curve) / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
         rows = [(harts * apart, *values) for harts, *values in rows]
         colour = curve.style.split(" pt ")[0]
         figure.add(rows, f"using 1:2:3:4 with yerrorbars {colour} lw 1 ps 0 notitle")
     figure.add(rows, f"using 1:2 with linespoints {curve.style} title {quote(curve.title)}")
+    return apart
 
 
 def _throughput(run, bench, curves):
@@ -52,12 +55,15 @@ def _throughput(run, bench, curves):
         figure.add([(n, best * n) for n in harts],
                    "using 1:2 with lines lc rgb '#909090' dt 3 lw 2 title 'ideal (best 1-hart × n)'")
     figure.log_y(bounds)
+    marks = Marks(curves)
     for curve in curves:
         rows = []
         for n, point in sorted(curve.points.items()):
             spread = point.get("spread") or {"min": point["ops_per_sec"], "max": point["ops_per_sec"]}
             rows.append((n, point["ops_per_sec"], spread["min"] or point["ops_per_sec"], spread["max"]))
-        _with_errors(figure, curves, curve, rows)
+        apart = _with_errors(figure, curves, curve, rows)
+        marks.add(figure, curve, apart)
+    marks.explain(figure)
     return figure
 
 

@@ -1,7 +1,8 @@
 """The table at the end of a run: one block a benchmark, variants down, harts across, within 100 columns; and where
-the clock knows it, another with the causes of what an operation costs."""
-from . import attribution
-from .results import variant_key
+the clock knows it, another with the causes of what an operation costs; then what happened during one, and what the curves
+amount to."""
+from . import attribution, counters, scaling, scaling_text
+from .results import variant_key, variant_label
 from .units import si, spread_text
 
 WIDTH = 100
@@ -52,6 +53,10 @@ def cycles_text(cycles):
     return f"{cycles:.1f}" if 0 < cycles < 99.95 else f"{cycles:.0f}"
 
 
+def _names(curves, symbols):
+    return [curve["bench"] if not curve["variant"] else variant_label(curve["variant"], symbols.times) for curve in curves]
+
+
 def _causes(results, symbols):
     """What an operation costs at the largest hart count, and why."""
     most = max(r["harts"] for r in results)
@@ -59,19 +64,28 @@ def _causes(results, symbols):
     rows = [(r, share) for r, share in rows if share]
     if not rows:
         return
-    names = [symbols.times.join(str(value) for value in r["variant"].values()) or r["bench"] for r, _ in rows]
+    names = _names([r for r, _ in rows], symbols)
     width = max(map(len, names))
-    causes = attribution.shown_causes([share for _, share in rows], (WIDTH - width - 2) // CAUSE_CELL - 3)
+    causes = attribution.shown_causes([share for _, share in rows], (WIDTH - width - 2) // CAUSE_CELL - 2)
     yield f"  Cycles of an operation at {most} hart{'s' if most > 1 else ''}, by cause"
-    heads = ["cycles", *map(attribution.label, causes), "other", "transfers"]
+    heads = ["cycles", *map(attribution.label, causes), "other"]
     yield ("  " + " " * width + "".join(head.rjust(CAUSE_CELL) for head in heads)).rstrip()
-    for name, (result, share) in zip(names, rows):
+    for name, (_, share) in zip(names, rows):
         shown = [share.get(cause, 0) for cause in causes]
         total = sum(share.values())
         cells = [cycles_text(value) for value in (total, *shown, total - sum(shown))]
-        cells.append(f"{result['counters'].get('line_transfer', 0) / result['ops']:.2f}")
         yield "  " + name.ljust(width) + "".join(cell.rjust(CAUSE_CELL) for cell in cells)
     yield ""
+
+
+def _explained(results, symbols):
+    """The blocks under that of the figures: causes, events, scaling."""
+    most = max(r["harts"] for r in results)
+    yield from _causes(results, symbols)
+    at_most = [r for r in results if r["harts"] == most]
+    yield from counters.block(at_most, most, _names(at_most, symbols), symbols, WIDTH)
+    curves = scaling.analyse(results)
+    yield from scaling_text.block(curves, _names(curves, symbols), symbols, WIDTH)
 
 
 def table(run, results, symbols):
@@ -80,7 +94,9 @@ def table(run, results, symbols):
     for bench in dict.fromkeys(r["bench"] for r in results):
         of_bench = [r for r in results if r["bench"] == bench]
         lines += _block(bench, of_bench, symbols)
-        lines += _causes([r for r in of_bench if r["status"] == "ok"] or of_bench, symbols)
+        good = [r for r in of_bench if r["status"] == "ok"]
+        if good:
+            lines += _explained(good, symbols)
     if any(r["status"] == "ok" for r in results):
         lines.append(f"Operations per second, {_basis(run, results, symbols)}; below it speedup and efficiency.")
     lines += [f"Failed: {describe(r, symbols)}: {r.get('reason', 'no reason given')}"
