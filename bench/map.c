@@ -66,6 +66,7 @@ void map_report(struct bench_run *run)
     json_array_begin(&json, "parts");
     writer.parts.owner = "kernel frames";
     frame_describe(&kernel_frames, &writer.parts);
+    frame_refs_describe(&kernel_refs, &writer.parts);
     writer.parts.owner = "kernel";
     describe_harts(&writer.parts, run);
     if (run->variant.frame) {

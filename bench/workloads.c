@@ -10,6 +10,8 @@ static const struct workload *const workloads[] = {
     &workload_frame_random,
     &workload_frame_remote,
     &workload_frame_mixed,
+    &workload_frame_put,
+    &workload_frame_share,
     &workload_lock_counter,
     &workload_model_chase,
     &workload_model_pingpong,

@@ -11,6 +11,8 @@ extern const struct workload workload_frame_bulk;
 extern const struct workload workload_frame_random;
 extern const struct workload workload_frame_remote;
 extern const struct workload workload_frame_mixed;
+extern const struct workload workload_frame_put;
+extern const struct workload workload_frame_share;
 extern const struct workload workload_lock_counter;
 extern const struct workload workload_model_chase;
 extern const struct workload workload_model_pingpong;

@@ -15,6 +15,7 @@
 #define KERNEL_BYTES_MIN (6ull << 20)
 
 struct frame_allocator kernel_frames;
+struct frame_refs kernel_refs;
 
 static struct memory_plan plan;
 
@@ -95,14 +96,19 @@ static int start_kernel_frames(
     struct range free, unsigned nharts, const struct frame_allocator_ops *design, const struct lock_ops *lock)
 {
     uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
-    size_t metadata = design->metadata_size((free.end - first) / PAGE_BYTES, nharts);
-    uint64_t base = ALIGN_UP(first + metadata, BLOCK_BYTES);
+    /* For a few frames more than there will be: those that metadata and references lie on. */
+    size_t frames = (free.end - first) / PAGE_BYTES;
+    size_t metadata = ALIGN_UP(design->metadata_size(frames, nharts), (size_t)CACHE_LINE_BYTES);
+    uint64_t base = ALIGN_UP(first + metadata + frame_refs_bytes(frames), BLOCK_BYTES);
     if (base + BLOCK_BYTES > free.end)
         return ERR_NO_MEMORY;
     plan.kernel_first = PADDR(first);
     plan.kernel_bytes = free.end - first;
-    return frame_allocator_init(&kernel_frames, design, lock, "kernel", paddr_to_direct(PADDR(first)),
+    int error = frame_allocator_init(&kernel_frames, design, lock, "kernel", paddr_to_direct(PADDR(first)),
         paddr_to_pfn_floor(PADDR(base)), (free.end - base) / PAGE_BYTES, nharts);
+    if (!error)
+        frame_refs_init(&kernel_refs, &kernel_frames, paddr_to_direct(PADDR(first + metadata)));
+    return error;
 }
 
 int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,

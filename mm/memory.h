@@ -6,14 +6,15 @@
 #define MM_MEMORY_H
 
 #include "lib/machine.h"
-#include "mm/frame/frame.h"
+#include "mm/frame/frame_refs.h"
 
-/* The kernel's own allocator. */
+/* The kernel's own allocator, and the references to its frames. */
 extern struct frame_allocator kernel_frames;
+extern struct frame_refs kernel_refs;
 
 struct memory_plan {
     paddr_t ram_first, ram_end; /* bounds of all RAM */
-    paddr_t kernel_first; /* the kernel's share, metadata included */
+    paddr_t kernel_first; /* the kernel's share, with metadata and references */
     size_t kernel_bytes;
     void *metadata; /* room for the metadata of any design over the arena */
     size_t metadata_bytes;

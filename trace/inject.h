@@ -12,7 +12,9 @@
     X(BITMAP_LOST, "bitmap.lost", "every 1000th free of a frame is forgotten")                               \
     X(BITMAP_TWICE, "bitmap.twice", "every 1000th frame given out is still marked free")                     \
     X(HARTCACHE_LOST, "hartcache.lost", "every 1000th frame pushed on a hart's cache falls off it")          \
-    X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")
+    X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")        \
+    X(REFS_LOST, "refs.lost", "every 1000th reference to a shared frame that is given up stays counted")     \
+    X(REFS_TWICE, "refs.twice", "every 1000th put of a shared frame takes itself for the last one")
 
 enum plant {
     PLANT_NONE,

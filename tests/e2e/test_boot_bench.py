@@ -12,6 +12,8 @@ from support import RUN, alive, make, run, wait_until
 # count, its branch, the test for an exhausted arena and a share of a look at the clock.
 HOT_PATH_INSNS_MAX = 60
 LOOP_INSNS = 4
+# What frame_put() adds to frame_free(): is it of the arena, where is its count, is it 0.
+PUT_INSNS_MAX = 12
 
 
 class BenchTest(support.TestCase):
@@ -28,7 +30,7 @@ class BenchTest(support.TestCase):
         self.assertEqual({r["harts"] for r in results}, {1, 2})
         names = {r["bench"] for r in results}
         self.assertLessEqual({"frame.churn", "frame.batch", "frame.bulk", "frame.random", "frame.remote", "frame.mixed",
-                              "lock.counter"}, names)
+                              "frame.put", "frame.share", "lock.counter"}, names)
         self.assertLessEqual({"bitmap", "hartcache"}, {r["variant"].get("frame") for r in results})
         for name in names:
             self.assertIn(name, done.out)
@@ -42,6 +44,21 @@ class BenchTest(support.TestCase):
         got = [(r["bench"], r["variant"]["frame"], r["variant"]["lock"], r["harts"]) for r in self.lines()]
         self.assertEqual(sorted(got), [("frame.churn", "hartcache", lock, harts)
                                        for lock in ("mcs", "ticket") for harts in (1, 3)])
+
+    def test_references_cost_nothing_between_harts_that_do_not_share(self):
+        """Exact under the model: no line moves for a put of an exclusive frame, however many harts put theirs."""
+        self.assert_ok(self.bench("HARTS=1,4", "BENCH=frame.churn,frame.put,frame.share", "FRAME=hartcache"))
+        insns, transfers = {}, {}
+        for result in self.lines():
+            point = (result["bench"], result["harts"])
+            insns[point] = result["insns_per_op"]
+            transfers[point] = result["counters"]["line_transfer"] / result["ops"]
+        self.assertEqual(transfers["frame.put", 4], 0)
+        self.assertLess(insns["frame.put", 4] - insns["frame.churn", 4], PUT_INSNS_MAX)
+        self.assertAlmostEqual(insns["frame.put", 4], insns["frame.put", 1], 0)
+        # Of one that all share the count goes round.
+        self.assertEqual(transfers["frame.share", 1], 0)
+        self.assertGreater(transfers["frame.share", 4], 1)
 
     def test_no_speedup_without_one_hart(self):
         self.assert_ok(self.bench("HARTS=2", "BENCH=frame.churn", "FRAME=bitmap"))

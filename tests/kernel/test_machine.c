@@ -53,8 +53,12 @@ TEST(machine_parts_of_memory_do_not_overlap)
     uint64_t kernel = plan->kernel_first.value, kernel_end = kernel + plan->kernel_bytes;
     uint64_t metadata = direct_to_paddr(plan->metadata).value, arena = pfn_to_paddr(plan->arena_base).value;
     uint64_t frames = pfn_to_paddr(kernel_frames.base).value;
+    uint64_t references = direct_to_paddr(kernel_refs.extra).value;
+    uint64_t references_end = references + frame_refs_bytes(kernel_refs.nframes);
+    size_t kernel_metadata = kernel_frames.ops->metadata_size(kernel_frames.nframes, kernel_frames.nharts);
     CHECK(image_to_paddr(_image_end).value <= kernel || kernel_end <= image_to_paddr(_image_start).value);
-    CHECK(plan->ram_first.value <= kernel && kernel <= frames);
+    CHECK(plan->ram_first.value <= kernel && kernel + kernel_metadata <= references);
+    CHECK(references_end <= frames);
     CHECK(frames + kernel_frames.nframes * PAGE_BYTES <= kernel_end);
     CHECK(kernel_end <= metadata && metadata + plan->metadata_bytes <= arena);
     CHECK(arena + plan->arena_frames * PAGE_BYTES <= plan->ram_end.value);

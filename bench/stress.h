@@ -1,0 +1,77 @@
+/* What the parts of the stress run share: stress.c has the slices, stress_hands.c what a hart does in one. */
+#ifndef BENCH_STRESS_H
+#define BENCH_STRESS_H
+
+#include <stdatomic.h>
+
+#include "lib/base.h"
+#include "lib/rng.h"
+#include "mm/frame/frame_refs.h"
+#include "trace/inject.h"
+
+/* Small enough to be exhausted many times a second, and not a multiple of 64, so that the bitmaps have a tail. */
+#define STRESS_FRAMES_MAX 8155
+
+/* Places where harts leave a block and take what another left. */
+#define EXCHANGE_PLACES 64
+
+enum slice_kind {
+    SLICE_MIXED, /* orders 0 to 10 */
+    SLICE_BRIM, /* single frames, never more asked for than there are: no allocation may fail */
+    SLICE_EXHAUST, /* single frames, as many as can be had */
+    SLICE_SHARE, /* blocks of all orders that several harts hold */
+    SLICE_KINDS
+};
+
+/* A block in one word: frame number from the arena's base, order, and a tag that makes each time that the same
+ * block is held another. Bit 63 tells a block from nothing. */
+typedef uint64_t block_t;
+
+#define BLOCK_PRESENT (1ull << 63)
+
+struct stress_hart {
+    struct rng rng;
+    block_t *held;
+    size_t count;
+    size_t to_free; /* steps that free before it allocates again */
+    uint64_t operations, checks;
+} CACHE_ALIGNED;
+
+struct stress {
+    struct frame_allocator arena;
+    struct frame_refs refs; /* to its blocks */
+    void *counts;
+    enum slice_kind kind;
+    uint64_t slice;
+    uint64_t seed;
+    uint64_t seconds;
+    enum plant planted; /* in check builds */
+    uint64_t end, slice_end; /* of `time` */
+    _Atomic uint64_t asked_for; /* frames held or being asked for; SLICE_BRIM keeps it within the arena */
+    _Atomic uint32_t failures;
+    _Atomic block_t exchange[EXCHANGE_PLACES];
+    struct stress_hart harts[HART_MAX];
+};
+
+extern struct stress stress;
+
+/* What the harts hold by their own account, blocks left in exchange included. */
+struct stress_account {
+    size_t frames; /* of blocks held, each counted once */
+    size_t extra; /* references beyond the first */
+    uint64_t seen[DIV_CEIL(STRESS_FRAMES_MAX, 64)]; /* by frame from the arena's base: a block begins there */
+};
+
+/** stress_fail - note a failure; the first few are told. Any hart. */
+void stress_fail(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/** stress_step - the next thing that a hart does in a slice. @bits: random */
+void stress_step(struct stress_hart *hart, uint64_t bits);
+
+/** stress_drop - check a block that was held by anybody and give it up, as the slice's kind does. */
+void stress_drop(struct stress_hart *hart, block_t block);
+
+/** stress_make_account - what the harts hold. They are quiet. */
+void stress_make_account(struct stress_account *account);
+
+#endif
