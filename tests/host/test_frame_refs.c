@@ -20,6 +20,7 @@ struct fixture {
     struct frame_allocator fa;
     struct frame_refs refs;
     void *metadata, *counts;
+    void *memory; /* the frames': some designs keep their lists there */
 };
 
 static void *allocate(size_t bytes)
@@ -34,10 +35,19 @@ static void start(struct fixture *fixture, const struct frame_allocator_ops *ops
     host_become_hart(0);
     fixture->metadata = allocate(ops->metadata_size(NFRAMES, NHARTS));
     fixture->counts = allocate(frame_refs_bytes(NFRAMES));
+    fixture->memory = aligned_alloc(PAGE_BYTES, NFRAMES * PAGE_BYTES);
+    host_map_frames(fixture->memory, MODEL_BASE);
     assert_int_equal(frame_allocator_init(&fixture->fa, ops, &lock_tas, "refs", fixture->metadata, MODEL_BASE,
                          NFRAMES, NHARTS),
         0);
     frame_refs_init(&fixture->refs, &fixture->fa, fixture->counts);
+}
+
+static void discard(struct fixture *fixture)
+{
+    free(fixture->metadata);
+    free(fixture->counts);
+    free(fixture->memory);
 }
 
 static void finish(struct fixture *fixture)
@@ -46,8 +56,7 @@ static void finish(struct fixture *fixture)
     assert_int_equal(frame_validate(&fixture->fa, 0), 0);
     assert_int_equal(frame_refs_validate(&fixture->refs, 0), 0);
     assert_int_equal(fixture->fa.misuse_count, 0);
-    free(fixture->metadata);
-    free(fixture->counts);
+    discard(fixture);
 }
 
 /* A reference, and the model: how many of the held ones are of the same block. */
@@ -235,8 +244,7 @@ static unsigned share_until_caught(const struct frame_allocator_ops *ops)
                 caught = i;
         }
     }
-    free(fixture.metadata);
-    free(fixture.counts);
+    discard(&fixture);
     return caught;
 }
 
