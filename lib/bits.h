@@ -7,16 +7,29 @@
 
 #include "lib/base.h"
 
-extern const uint8_t bits_debruijn_index[64];
+/* Side by side, for one address to reach both. */
+extern const struct bits_debruijn {
+    uint64_t sequence;
+    uint8_t index[64];
+} bits_debruijn;
 
 /**
- * bits_lowest - index (0..63) of the least significant set bit of a non-zero word.
+ * bits_lowest_of_one - index (0..63) of the one bit that is set.
  * Source: Leiserson, Prokop, Randall, "Using de Bruijn Sequences to Index a 1 in a Computer Word", 1998.
  */
+static inline unsigned bits_lowest_of_one(uint64_t bit)
+{
+    return bits_debruijn.index[(bit * bits_debruijn.sequence) >> 58];
+}
+
+/** bits_lowest - index (0..63) of the least significant set bit of a non-zero word. */
 static inline unsigned bits_lowest(uint64_t word)
 {
-    return bits_debruijn_index[((word & -word) * 0x03f79d71b4cb0a89ull) >> 58];
+    return bits_lowest_of_one(word & -word);
 }
+
+/** bits_aligned_runs - the positions where an aligned run of 2^order set bits begins; order <= 5. */
+uint64_t bits_aligned_runs(uint64_t word, unsigned order);
 
 /** bits_highest - index (0..63) of the most significant set bit of a non-zero word: floor(log2). */
 unsigned bits_highest(uint64_t word);

@@ -27,7 +27,8 @@ enum plant {
 /* Operations that can be made to fail. X(identifier, name) */
 #define INJECT_LIST(X)                                                                                       \
     X(CAS, "cas") /* a compare-and-swap loses */                                                             \
-    X(REFILL, "refill") /* the global allocator has nothing for a hart's cache */
+    X(REFILL, "refill") /* the global allocator has nothing for a hart's cache */                            \
+    X(LOOK, "look") /* nothing fails: between two looks of a search, where a test lets another hart in */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

@@ -61,29 +61,11 @@ void bitmap_core_init(struct bitmap_core *core, void *memory, size_t nframes)
     }
 }
 
-/* The positions in a word where an aligned block of 2^order <= 32 frames is free. */
-static uint64_t free_positions(uint64_t taken, unsigned order)
-{
-    static const uint64_t aligned[WORD_ORDER] = {
-        0xffffffffffffffff,
-        0x5555555555555555,
-        0x1111111111111111,
-        0x0101010101010101,
-        0x0001000100010001,
-        0x0000000100000001,
-    };
-    uint64_t free = ~taken;
-    /* Each fold doubles the run of free frames that a set bit stands for. */
-    for (unsigned fold = 0; fold < order; fold++)
-        free &= free >> (1u << fold);
-    return free & aligned[order];
-}
-
 static uint32_t find_in_words(const struct bitmap_core *core, unsigned order)
 {
     uint32_t word = core->hint;
     for (uint32_t seen = 0; seen < core->nwords; seen++) {
-        uint64_t positions = free_positions(core->taken[word], order);
+        uint64_t positions = bits_aligned_runs(~core->taken[word], order);
         if (positions)
             return word * WORD_FRAMES + bits_lowest(positions);
         word = next_word(core, word);

@@ -1,7 +1,7 @@
 /*
- * A bounded stack of free frames that belongs to one hart and that other harts may steal from. The owner
- * pushes with one compare-and-swap and pops with one atomic add, neither with a lock; a thief holds the lock
- * of the allocator, so there is at most one at a time.
+ * A bounded stack of free blocks, by their first frames, that belongs to one hart and that other harts may steal
+ * from. The owner pushes with one compare-and-swap and pops with one atomic add, neither with a lock; a thief
+ * holds the owner's lock, so there is at most one at a time. It fits one cache line.
  *
  * The whole state is one word: a version in the high bits, and below it the room that is left, in bytes of
  * slots. Slots fill from the top of the array down, so `room` is the offset of the frame pushed last:
@@ -13,10 +13,9 @@
  *     pop      word -= 2048 - 4;  frame = slots[old room]    empty: that slot is the sentinel
  *     steal n  read n slots from room up;  word -= 2048 - 4n
  *
- * Every transition makes the word smaller, so no value comes back (2^53 pops away). Two things follow.
- *
- * A thief never takes a slot that was rewritten. A slot that a thief has read can only be written again once
- * it was popped, and the pop has changed the word for good, so that the thief's compare-and-swap fails:
+ * Every transition makes the word smaller, so no value comes back (2^53 pops away). So a thief never takes a
+ * slot that was rewritten. A slot that a thief has read can only be written again once it was popped, and the pop
+ * has changed the word for good, so that the thief's compare-and-swap fails:
  *
  *     owner (hart 0)                            thief (hart 1)
  *                                               word -> version 7, room 8
@@ -26,9 +25,6 @@
  *                                               swap (version 7, room 8) for (version 6, room 16): fails.
  *                                               Without the version it would take 33, which is in use, and
  *                                               lose 44.
- *
- * And two scans over all the stacks that find the same words prove that none of them changed in between,
- * which is how hartcache.c knows that memory is exhausted: equal sums are enough.
  *
  * The pop does not look before it takes. On an empty stack it reads the sentinel and puts the room back; in
  * between the room is one slot larger than the stack, which everybody else takes for empty. Since the owner
@@ -52,9 +48,8 @@
 typedef int32_t stack_slot_t;
 #define STACK_SENTINEL (-1)
 
-/* Frames on one stack: three and a half words of the bitmap. A stack then takes 15 cache lines, and a hart's
- * two with what else is its own 2 KiB: a power of two, so that its index becomes an address by a shift. */
-#define STACK_FRAMES_MAX 224
+/* What fits one cache line beside the word and the sentinel. */
+#define STACK_FRAMES_MAX 12
 
 #define STACK_SLOT_BYTES sizeof(stack_slot_t)
 #define STACK_VERSION    2048ull
@@ -65,7 +60,7 @@ struct frame_stack {
     _Atomic stack_slot_t slots[STACK_FRAMES_MAX + 1];
 } CACHE_ALIGNED;
 
-_Static_assert(sizeof(struct frame_stack) == 15 * CACHE_LINE_BYTES, "as said above");
+_Static_assert(sizeof(struct frame_stack) == CACHE_LINE_BYTES, "as said above");
 /* The room of an empty stack in the middle of a pop fits below the version; and stealing everything still
  * makes the word smaller. */
 _Static_assert((STACK_FRAMES_MAX + 1) * STACK_SLOT_BYTES < STACK_VERSION, "room runs into the version");

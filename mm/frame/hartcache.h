@@ -1,58 +1,270 @@
-/* What the files of the design "hartcache" share: its metadata, and where a frame's state is. */
+/*
+ * What the files of the design "hartcache" share.
+ *
+ * The arena is cut into chunks of one huge frame, 512 frames, whose free frames are one cache line of bits. A
+ * chunk is whole, and lies in the global pool or on a hart's stack of chunks; or in use as a huge block; or
+ * open: its frames are given out one by one, and one hart owns it. The owner allocates and frees there with
+ * one atomic operation each on a line that nobody else touches. Frames of other harts' chunks are gathered by
+ * the hart that frees them and go back many at a time, sorted by chunk.
+ *
+ *   hartcache.c           the fast paths, the table of operations
+ *   hartcache_chunk.c     opening, closing, owning and stealing of chunks; the pool
+ *   hartcache_block.c     blocks of 2 frames to 4 MiB
+ *   hartcache_gather.c    frees of what other harts own
+ *   hartcache_exact.c     the last resort, which alone may say that there is nothing
+ *   hartcache_validate.c  the accounts, and the names of the parts
+ *
+ * Ownership decides where a hart looks first and what it may do cheaply, not what is safe: any hart may take
+ * or set any bit of an open chunk at any time, with an atomic operation.
+ *
+ * Locks, in this order (docs/locking.md): `search`, the harts' own in ascending order, `pool`. A hart's own
+ * protects its list of chunks and everything of its that moves more than one frame: whoever holds the locks
+ * of all harts sees every free frame, but for those in the hands of a fast path.
+ */
 #ifndef MM_FRAME_HARTCACHE_H
 #define MM_FRAME_HARTCACHE_H
 
+#include "lib/bits.h"
 #include "mm/frame/bitmap_core.h"
 #include "mm/frame/frame.h"
 #include "mm/frame/frame_stack.h"
 
-/*
- * A frame's state says whether a block that was given out begins there, and its order. Bit 0 is clear only
- * for a single frame that is in use: setting it frees such a frame and changes no other state, so one atomic
- * `or` frees a frame, tells whether it was right to, and lets exactly one of two that race win.
- */
-#define STATE_SINGLE    0u /* a block of order 0 is in use */
-#define STATE_NONE      1u /* no block in use begins here */
-#define STATE_OF(order) ((order) << 1 | 1u) /* a block of this order, 1 and more, is in use */
+#define CHUNK_ORDER  FRAME_ORDER_HUGE
+#define CHUNK_FRAMES (1u << CHUNK_ORDER)
+#define CHUNK_WORDS  (CHUNK_FRAMES / 64)
+#define CHUNK_NONE   UINT32_MAX
 
-/* What belongs to one hart. Others come here only to steal. */
-struct hart_cache {
-    struct frame_stack singles; /* blocks of order 0 */
-    struct frame_stack huge; /* blocks of FRAME_ORDER_HUGE */
+/* The fast paths are leaves and call what is slow last, so they get by without the frame that
+ * -fno-omit-frame-pointer would cost each: 5 instructions. Backtraces from below skip them. */
+#if defined(__has_attribute) && __has_attribute(optimize)
+#define LEAF_PATH __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
+#else
+#define LEAF_PATH
+#endif
+
+/*
+ * A chunk's state. The low byte of an open one is its owner, so that the owner's fast path compares the whole
+ * with its own index, which also says that every frame in use there is a block of its own.
+ */
+#define CHUNK_OWNER  0xffu
+#define CHUNK_NOBODY 0xffu /* an owner: open, and anybody's to adopt */
+#define CHUNK_MIXED                                                                                          \
+    0x100u /* besides: blocks of several frames have been allocated in it since it was opened */
+#define CHUNK_WHOLE   0x200u /* all free: in the pool or on a stack of chunks */
+#define CHUNK_HUGE    0x300u /* in use, one block of CHUNK_ORDER */
+#define CHUNK_LARGE   0x400u /* in use, the first half of a block of FRAME_ORDER_MAX */
+#define CHUNK_LARGE_2 0x500u /* the second half of one */
+
+_Static_assert(HART_MAX <= CHUNK_NOBODY, "a hart's index fits the state");
+_Static_assert(FRAME_ORDER_MAX == CHUNK_ORDER + 1, "a large block is two chunks");
+
+struct chunk {
+    _Atomic uint64_t free[CHUNK_WORDS] CACHE_ALIGNED; /* while open: a bit for each free frame; else 0 */
+    _Atomic uint64_t block[CHUNK_WORDS] CACHE_ALIGNED; /* frames in use in blocks of 2 and more, order <= 8 */
+    _Atomic uint64_t head[CHUNK_WORDS] CACHE_ALIGNED; /* the first frames of those blocks */
     struct {
-        uintptr_t state_origin; /* where the state of frame number 0 would lie; the same for all harts */
-        uint8_t unused[2 * CACHE_LINE_BYTES - sizeof(uintptr_t)];
+        _Atomic uint64_t state; /* a whole register, so that comparing takes no extension */
+        uint32_t next,
+            previous; /* in the owner's ring of open chunks; CHUNK_NONE outside. The owner's lock */
     } CACHE_ALIGNED;
 };
 
-_Static_assert(sizeof(struct hart_cache) == 2048, "a hart's index becomes an address by a shift");
+_Static_assert(sizeof(struct chunk) == 4 * CACHE_LINE_BYTES, "a frame's number becomes an address by shifts");
 
-/* The rest of the metadata, behind one hart_cache for each hart. */
+/* Freed frames of one chunk of another's, on their way back. */
+struct gathered {
+    _Atomic uint64_t bits[CHUNK_WORDS];
+} CACHE_ALIGNED;
+
+/* Chunks that one hart gathers for at a time: 128 MiB to 512 MiB of memory that others own, for 16 KiB. */
+#define GATHER_SLOTS_MAX 256
+
+/* What belongs to one hart. The first line is what its fast paths touch. */
+struct hart_cache {
+    _Atomic uint64_t *word; /* the word of an open chunk that it allocates from */
+    uint64_t word_frame; /* the frame of its bit 0 */
+    uintptr_t chunk_origin; /* where the chunk of frame number 0 would lie */
+    _Atomic uint64_t frees; /* frames made free so far; the hart's own to write. See hartcache_exact.c */
+    _Atomic uint64_t no_word; /* always 0: `word` of a hart that has none */
+    uint32_t ring; /* an open chunk that it owns, from which its search goes on; CHUNK_NONE. Its lock */
+    uint32_t refill; /* whole chunks to take from the pool next time. Its lock */
+    uint32_t gathered; /* frames gathered since the last flush */
+    _Atomic uint32_t gather_limit; /* at how many it flushes; others reset it when memory is short */
+
+    struct frame_stack whole CACHE_ALIGNED; /* whole chunks, by their first frames */
+    struct lock lock;
+
+    struct {
+        struct gathered *slot; /* slots are found by the chunk's number modulo how many there are */
+        _Atomic uint64_t *key; /* of each slot: its chunk, by number from frame 0; or CHUNK_NONE */
+        uint8_t *touched; /* of each slot: whether anything was gathered since the last flush */
+        uint64_t mask; /* slots less one; they are a power of two */
+        uint32_t limit_max;
+    } gather CACHE_ALIGNED;
+
+    uint8_t unused[3 * CACHE_LINE_BYTES];
+} CACHE_ALIGNED;
+
+_Static_assert(sizeof(struct hart_cache) == 512, "a hart's index becomes an address by a shift");
+
+/* What all share, behind the caches; then come the chunks, and what the caches and the pool point to. */
 struct hartcache {
-    struct lock lock; /* protects core, and every movement of more than one frame */
-    struct bitmap_core core;
-    uint64_t *seen; /* a bit a frame, for validation */
-};
+    struct lock search; /* one hart at a time searches everywhere */
+    struct lock pool_lock; /* protects pool and norphans */
+    struct bitmap_core pool; /* of chunks: taken are those that are not in the pool */
+    _Atomic uint32_t norphans; /* open chunks of nobody */
+    uint32_t nchunks; /* the last may be shorter than the others, and is never whole then */
+    uint32_t nwhole; /* chunks that can be whole */
+    struct chunk *chunks;
+} CACHE_ALIGNED;
 
-static inline struct hart_cache *hartcache_of(struct frame_allocator *fa, unsigned hart)
+static ALWAYS_INLINE struct hart_cache *hart_cache_of(const struct frame_allocator *fa, uint64_t hart)
 {
     return (struct hart_cache *)fa->metadata + hart;
 }
 
-static inline struct hartcache *hartcache_shared(struct frame_allocator *fa)
+static ALWAYS_INLINE struct hart_cache *hart_cache_own(const struct frame_allocator *fa)
 {
-    return (struct hartcache *)hartcache_of(fa, fa->nharts);
+    return hart_cache_of(fa, hart_index());
 }
 
-static ALWAYS_INLINE _Atomic uint32_t *hartcache_state(const struct hart_cache *cache, pfn_t frame)
+static inline struct hartcache *hartcache_of(const struct frame_allocator *fa)
 {
-    return (_Atomic uint32_t *)(cache->state_origin + frame.value * sizeof(uint32_t));
+    return (struct hartcache *)hart_cache_of(fa, fa->nharts);
 }
 
-/** hartcache_validate - frame_allocator_ops.validate. */
+static ALWAYS_INLINE struct chunk *chunk_of(const struct hart_cache *cache, pfn_t frame)
+{
+    return (struct chunk *)(cache->chunk_origin + (frame.value >> CHUNK_ORDER) * sizeof(struct chunk));
+}
+
+static inline uint32_t chunk_number(const struct frame_allocator *fa, const struct chunk *chunk)
+{
+    return (uint32_t)(chunk - hartcache_of(fa)->chunks);
+}
+
+static inline pfn_t chunk_frame(const struct frame_allocator *fa, const struct chunk *chunk)
+{
+    return pfn_add(fa->base, (size_t)chunk_number(fa, chunk) * CHUNK_FRAMES);
+}
+
+static ALWAYS_INLINE unsigned chunk_word_of(pfn_t frame)
+{
+    return frame.value / 64 % CHUNK_WORDS;
+}
+
+/* Relaxed: what a holder of one of its frames needs to know of it does not change while it holds it. ld. */
+static ALWAYS_INLINE uint64_t chunk_state(const struct chunk *chunk)
+{
+    return atomic_load_explicit(&chunk->state, memory_order_relaxed);
+}
+
+static ALWAYS_INLINE bool chunk_is_open(uint64_t state)
+{
+    return state < CHUNK_WHOLE;
+}
+
+/** hartcache_count_free - tell those who search that a frame of ours has become free; behind a branch that depends
+ *  on the atomic operation that made it so, which keeps the store behind it (RVWMO, preserved program order,
+ *  rule 11). */
+static ALWAYS_INLINE void hartcache_count_free(struct hart_cache *cache)
+{
+    /* Relaxed both: only this hart writes it; those who read it look for a change. ld; sd. */
+    store_relaxed(&cache->frees, atomic_load_explicit(&cache->frees, memory_order_relaxed) + 1);
+}
+
+/** hartcache_lock, hartcache_unlock - the lock of a hart's cache. */
+static inline void hartcache_lock(struct hart_cache *cache, struct lock_node *node)
+{
+    lock_acquire(&cache->lock, node);
+}
+
+static inline void hartcache_unlock(struct hart_cache *cache, struct lock_node *node)
+{
+    lock_release(&cache->lock, node);
+}
+
+/*
+ * hartcache_chunk.c. "Locked": the caller holds the lock of the cache given, or of the chunk's owner.
+ */
+
+/** chunk_free_count - free frames of an open chunk, by one look at each word. */
+unsigned chunk_free_count(const struct chunk *chunk);
+
+/** chunk_take - find and take a free block of order 0 … 8; its first frame's number in the chunk, or CHUNK_NONE.
+ *  Orders above 5: the owner's lock held. Does not mark a block as such. */
+uint32_t chunk_take(struct chunk *chunk, unsigned order);
+
+/** chunk_open - from whole to open, owned by the cache. Locked; it is in nobody's reach before. */
+void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk);
+
+/** chunk_close - from open to whole, if all its frames are free; it is in nobody's reach then. Locked. */
+bool chunk_close(struct frame_allocator *fa, struct chunk *chunk);
+
+/** chunk_keep - put a whole chunk that is in nobody's reach on the cache's stack, or, when that is full, into the
+ *  pool with half of the stack. Locked. */
+void chunk_keep(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk);
+
+/** chunk_get - a whole chunk from the own stack or the pool, in nobody's reach; NULL. Own cache, locked. */
+struct chunk *chunk_get(struct frame_allocator *fa, struct hart_cache *cache);
+
+/** chunk_pool_give - into the pool. The lock of some hart held. */
+void chunk_pool_give(struct frame_allocator *fa, struct chunk *chunk);
+
+/** chunk_pool_take - 2^order whole chunks out of the pool, an aligned block; the first, or NULL. In nobody's reach
+ *  then. The lock of some hart held. */
+struct chunk *chunk_pool_take(struct frame_allocator *fa, unsigned order);
+
+/** chunk_emptied - by the owner, after a free that filled a word of the chunk: close it if all is free. */
+void chunk_emptied(struct frame_allocator *fa, struct chunk *chunk);
+
+/** chunk_find_word - point the own cache's `word` at a word with free frames: of own chunks, or of one opened or
+ *  adopted. Own cache, locked. Returns whether there was one. */
+bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache);
+
+/** chunk_steal_word - the same with what other harts own. No lock held. */
+bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache);
+
+/** chunk_disown_all - close what is wholly free, leave the rest to nobody. Locked. */
+void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache);
+
+/* hartcache_block.c */
+
+/** mark_pair - two whole chunks are in use as one block of FRAME_ORDER_MAX. */
+void mark_pair(struct chunk *pair);
+
+/** block_alloc, block_free - frame_allocator_ops for orders above 0; blocks placed right, for block_free. */
+pfn_t block_alloc(struct frame_allocator *fa, unsigned order);
+void block_free(struct frame_allocator *fa, pfn_t pfn, unsigned order);
+
+/** block_take_from - a block of order 0 … 8 of this open chunk, marked as in use; PFN_NONE. The lock of its owner
+ *  held, or of any hart for a chunk of nobody. */
+pfn_t block_take_from(struct frame_allocator *fa, struct chunk *chunk, unsigned order);
+
+/** block_misuse - why no block of this order is in use at a place where one can be. */
+enum frame_misuse_kind block_misuse(struct frame_allocator *fa, pfn_t pfn);
+
+/* hartcache_gather.c */
+
+/** gather_free - free a single frame of an open chunk that is not the caller's own. @cache: the caller's */
+void gather_free(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn);
+
+/** gather_flush - give back all that a cache has gathered. Locked; any hart. */
+void gather_flush(struct frame_allocator *fa, struct hart_cache *cache);
+
+/** gather_count - frames gathered; exact when the owner is quiet. */
+size_t gather_count(const struct hart_cache *cache);
+
+/* hartcache_exact.c */
+
+/** hartcache_search - a block from wherever there is one. PFN_NONE is exact. No lock held. */
+pfn_t hartcache_search(struct frame_allocator *fa, unsigned order);
+
+/** hartcache_drain - frame_allocator_ops.drain. */
+void hartcache_drain(struct frame_allocator *fa);
+
+/* hartcache_validate.c */
 int hartcache_validate(struct frame_allocator *fa);
-
-/** hartcache_describe - frame_allocator_ops.describe. */
 void hartcache_describe(struct frame_allocator *fa, struct parts *parts);
 
 #endif

@@ -1,111 +1,169 @@
 /*
- * The accounts of "hartcache", from ground truth: every block that the bitmap has given out is either in use,
- * by its state, or lies on exactly one stack. Called while the harts are quiet. And the names of its parts, for
- * reports.
+ * The accounts of "hartcache", from ground truth: each chunk lies in exactly one place, an open one has no frame
+ * that is both free and in use or gathered, and every ring is whole. Called while the harts are quiet. And the names
+ * of its parts, for reports.
  */
-#include "mm/frame/hartcache.h"
 #include "arch/console.h"
 #include "lib/error.h"
-#include "lib/string.h"
+#include "mm/frame/hartcache.h"
 
-static int report(struct frame_allocator *fa, uint32_t index, const char *finding)
+static int report(struct frame_allocator *fa, pfn_t pfn, const char *finding)
 {
     console_format("frame: %s (hartcache): frame 0x%llx: %s\n", fa->name,
-        (unsigned long long)pfn_to_paddr(pfn_add(fa->base, index)).value, finding);
+        (unsigned long long)pfn_to_paddr(pfn).value, finding);
     return ERR_CORRUPT;
 }
 
-static uint32_t state_at(struct frame_allocator *fa, uint32_t index)
+static uint64_t word_at(const _Atomic uint64_t *words, unsigned w)
 {
-    /* Relaxed: the harts are quiet. lw. */
-    return atomic_load_explicit(
-        hartcache_state(hartcache_of(fa, 0), pfn_add(fa->base, index)), memory_order_relaxed);
+    /* Relaxed: the harts are quiet. ld. */
+    return atomic_load_explicit(&words[w], memory_order_relaxed);
 }
 
-/* Marks a block as accounted for. Whether it was already. */
-static bool seen_before(struct hartcache *shared, uint32_t index)
+/* On how many stacks a chunk lies, or how often on one. */
+static unsigned stacks_with(struct frame_allocator *fa, pfn_t first)
 {
-    uint64_t bit = 1ull << index % 64;
-    bool before = shared->seen[index / 64] & bit;
-    shared->seen[index / 64] |= bit;
-    return before;
-}
-
-static int check_stack(struct frame_allocator *fa, const struct frame_stack *stack, unsigned order)
-{
-    struct hartcache *shared = hartcache_shared(fa);
-    for (unsigned i = 0; i < frame_stack_count(stack); i++) {
-        uint64_t index = frame_stack_at(stack, i).value - fa->base.value;
-        enum frame_misuse_kind kind;
-        if (frame_misplaced(fa, frame_stack_at(stack, i), order, &kind)) {
-            console_format("frame: %s (hartcache): a stack holds frame number 0x%llx: %s\n", fa->name,
-                (unsigned long long)(index + fa->base.value), frame_misuse_text(kind));
-            return ERR_CORRUPT;
-        }
-        if (!bitmap_core_holds(&shared->core, index, order))
-            return report(fa, index, "on a stack, but not taken from the bitmap");
-        if (state_at(fa, index) != STATE_NONE)
-            return report(fa, index, "in use and on a stack: given twice");
-        if (seen_before(shared, index))
-            return report(fa, index, "on two stacks, or twice on one");
+    unsigned count = 0;
+    for (unsigned hart = 0; hart < fa->nharts; hart++) {
+        const struct frame_stack *stack = &hart_cache_of(fa, hart)->whole;
+        for (unsigned i = 0; i < frame_stack_count(stack); i++)
+            count += pfn_equal(frame_stack_at(stack, i), first);
     }
+    return count;
+}
+
+/* The frames of a word that harts have gathered; *twice when two have the same. */
+static uint64_t gathered_in(struct frame_allocator *fa, uint32_t number, unsigned w, uint64_t *twice)
+{
+    uint64_t all = 0;
+    for (unsigned hart = 0; hart < fa->nharts; hart++) {
+        struct hart_cache *cache = hart_cache_of(fa, hart);
+        uint64_t key = (fa->base.value >> CHUNK_ORDER) + number, i = key & cache->gather.mask;
+        if (atomic_load_explicit(&cache->gather.key[i], memory_order_relaxed) != key)
+            continue;
+        uint64_t bits = word_at(cache->gather.slot[i].bits, w);
+        *twice |= all & bits;
+        all |= bits;
+    }
+    return all;
+}
+
+static int check_open_word(struct frame_allocator *fa, const struct chunk *chunk, unsigned w)
+{
+    pfn_t first = pfn_add(chunk_frame(fa, chunk), w * 64);
+    uint64_t free = word_at(chunk->free, w), block = word_at(chunk->block, w), head = word_at(chunk->head, w);
+    uint64_t twice = 0, gathered = gathered_in(fa, chunk_number(fa, chunk), w, &twice);
+    uint64_t end = fa->base.value + fa->nframes;
+    uint64_t beyond = first.value >= end ? ~0ull : end - first.value < 64 ? ~0ull << (end - first.value) : 0;
+    const struct {
+        uint64_t wrong;
+        const char *finding;
+    } checks[] = {
+        {free & block, "free, and in a block that is in use: given twice"},
+        {free & gathered, "free, and freed once more by another hart"},
+        {block & gathered, "inside a block, and freed by itself"},
+        {head & ~block, "the head of a block that is not there"},
+        {block & ~(block << 1) & ~head & ~(w ? word_at(chunk->block, w - 1) >> 63 : 0),
+            "in a block without a head"},
+        {twice, "freed by two harts"},
+        {(free | block | gathered) & beyond, "beyond the arena"},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(checks); i++)
+        if (checks[i].wrong)
+            return report(fa, pfn_add(first, bits_lowest(checks[i].wrong)), checks[i].finding);
     return 0;
 }
 
-static int check_in_use(struct frame_allocator *fa, uint32_t index)
+static int check_ring(struct frame_allocator *fa, const struct chunk *chunk, unsigned owner)
 {
-    struct hartcache *shared = hartcache_shared(fa);
-    uint32_t state = state_at(fa, index);
-    if (state == STATE_NONE)
+    struct hartcache *all = hartcache_of(fa);
+    uint32_t number = chunk_number(fa, chunk),
+             at = owner < fa->nharts ? hart_cache_of(fa, owner)->ring : CHUNK_NONE;
+    for (uint32_t seen = 0; at != CHUNK_NONE && seen < all->nchunks; seen++, at = all->chunks[at].next)
+        if (at == number)
+            return all->chunks[chunk->next].previous == number && all->chunks[chunk->previous].next == number
+                       ? 0
+                       : report(fa, chunk_frame(fa, chunk), "its chunk's ring is broken");
+    return report(fa, chunk_frame(fa, chunk), "its chunk is lost: not in its owner's ring");
+}
+
+static int check_open(struct frame_allocator *fa, const struct chunk *chunk, uint32_t state)
+{
+    unsigned owner = state & CHUNK_OWNER;
+    int error = owner == CHUNK_NOBODY ? 0 : check_ring(fa, chunk, owner);
+    for (unsigned w = 0; !error && w < CHUNK_WORDS; w++)
+        error = check_open_word(fa, chunk, w);
+    return error;
+}
+
+/* Whole: no bits anywhere, and a block in use or in exactly one place. */
+static int check_whole(struct frame_allocator *fa, const struct chunk *chunk, uint32_t state)
+{
+    uint32_t number = chunk_number(fa, chunk);
+    pfn_t first = chunk_frame(fa, chunk);
+    uint64_t twice = 0;
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        if (word_at(chunk->free, w) | word_at(chunk->block, w) | word_at(chunk->head, w) |
+            gathered_in(fa, number, w, &twice))
+            return report(fa, pfn_add(first, w * 64), "in a chunk that is not open, but has marks");
+    bool pooled = bitmap_core_block_of(&hartcache_of(fa)->pool, number) == BITMAP_NONE;
+    unsigned places = stacks_with(fa, first) + pooled;
+    switch (state) {
+    case CHUNK_WHOLE:
+        if (places != 1)
+            return report(fa, first, places ? "free in two places" : "lost: free, but in no place");
         return 0;
-    unsigned order = state == STATE_SINGLE ? 0 : state >> 1;
-    if (order > FRAME_ORDER_MAX || (order == 0 && state != STATE_SINGLE))
-        return report(fa, index, "has a state that means nothing");
-    if (fa->nframes - index < 1u << order || !IS_ALIGNED(index, 1u << order) ||
-        !bitmap_core_holds(&shared->core, index, order))
-        return report(fa, index, "in use, but not taken from the bitmap");
-    seen_before(shared, index);
-    return 0;
-}
-
-static int check_taken(struct frame_allocator *fa, uint32_t index)
-{
-    struct hartcache *shared = hartcache_shared(fa);
-    uint64_t bit = 1ull << index % 64;
-    if ((shared->core.head[index / 64] & bit) && !(shared->seen[index / 64] & bit))
-        return report(fa, index, "lost: taken from the bitmap, but neither in use nor on a stack");
-    return 0;
+    case CHUNK_LARGE:
+        if (chunk_state(chunk + 1) != CHUNK_LARGE_2)
+            return report(fa, first, "the first half of a block without a second");
+        break;
+    case CHUNK_HUGE:
+    case CHUNK_LARGE_2: break;
+    default: return report(fa, first, "its chunk has a state that means nothing");
+    }
+    return places ? report(fa, first, "in use and free: given twice") : 0;
 }
 
 int hartcache_validate(struct frame_allocator *fa)
 {
-    struct hartcache *shared = hartcache_shared(fa);
-    int error = bitmap_core_validate(&shared->core);
-    memset(shared->seen, 0, DIV_CEIL(fa->nframes, 64) * sizeof(uint64_t));
-    for (unsigned hart = 0; !error && hart < fa->nharts; hart++) {
-        error = check_stack(fa, &hartcache_of(fa, hart)->singles, 0);
-        if (!error)
-            error = check_stack(fa, &hartcache_of(fa, hart)->huge, FRAME_ORDER_HUGE);
+    struct hartcache *all = hartcache_of(fa);
+    int error = bitmap_core_validate(&all->pool);
+    uint32_t orphans = 0;
+    for (uint32_t i = 0; !error && i < all->nchunks; i++) {
+        uint64_t state = chunk_state(&all->chunks[i]);
+        orphans += chunk_is_open(state) && (state & CHUNK_OWNER) == CHUNK_NOBODY;
+        error = chunk_is_open(state) ? check_open(fa, &all->chunks[i], state)
+                                     : check_whole(fa, &all->chunks[i], state);
     }
-    for (uint32_t index = 0; !error && index < fa->nframes; index++)
-        error = check_in_use(fa, index);
-    for (uint32_t index = 0; !error && index < fa->nframes; index++)
-        error = check_taken(fa, index);
+    if (!error && orphans != atomic_load_explicit(&all->norphans, memory_order_relaxed))
+        error = report(fa, fa->base, "the count of open chunks without an owner is wrong");
     return error;
 }
 
 void hartcache_describe(struct frame_allocator *fa, struct parts *parts)
 {
-    struct hart_cache *caches = hartcache_of(fa, 0);
-    struct hartcache *shared = hartcache_shared(fa);
-    parts_add_array(
-        parts, "stack of hart", &caches->singles, sizeof(caches->singles), fa->nharts, sizeof(*caches));
-    parts_add_array(
-        parts, "huge stack of hart", &caches->huge, sizeof(caches->huge), fa->nharts, sizeof(*caches));
-    parts_add_array(parts, "state origin of hart", &caches->state_origin, sizeof(caches->state_origin),
-        fa->nharts, sizeof(*caches));
-    parts_add_array(parts, "state of frame", hartcache_state(caches, fa->base), sizeof(uint32_t), fa->nframes,
-        sizeof(uint32_t));
-    lock_describe(&shared->lock, parts);
-    bitmap_core_describe(&shared->core, parts);
+    struct hartcache *all = hartcache_of(fa);
+    struct hart_cache *caches = hart_cache_of(fa, 0);
+    lock_describe(&all->search, parts);
+    lock_describe(&all->pool_lock, parts);
+    bitmap_core_describe(&all->pool, parts);
+    parts_add(parts, "count of open chunks without an owner", &all->norphans, sizeof(all->norphans));
+#define ADD(name, member)                                                                                    \
+    parts_add_array(parts, name, &caches->member, sizeof(caches->member), fa->nharts, sizeof(*caches))
+    ADD("word of hart", word);
+    ADD("count of frees of hart", frees);
+    ADD("stack of hart", whole);
+    ADD("lock of hart", lock);
+    ADD("gathering of hart", gather);
+#undef ADD
+#define ADD(name, member)                                                                                    \
+    parts_add_array(                                                                                         \
+        parts, name, &all->chunks->member, sizeof(all->chunks->member), all->nchunks, sizeof(struct chunk))
+    ADD("free frames of chunk", free);
+    ADD("block marks of chunk", block);
+    ADD("block heads of chunk", head);
+    ADD("state of chunk", state);
+#undef ADD
+    parts_add_array(parts, "gathered frames", caches->gather.slot, sizeof(struct gathered),
+        (size_t)fa->nharts * (caches->gather.mask + 1), sizeof(struct gathered));
 }

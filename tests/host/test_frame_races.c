@@ -1,8 +1,7 @@
 /*
- * Races of "hartcache" made to happen, one at a time, in one thread. The failure points stand exactly between
- * reading a stack's word and swapping it, and at the beginning of each pass of a search: there another hart
- * gets its turn. The linker sends inject_due() here (host.mk). What the threads of tsan_frame.c meet once in
- * a long while is met here every time.
+ * Races of "hartcache" made to happen, one at a time, in one thread. The failure points stand exactly where another
+ * hart can come between: there it gets its turn. The linker sends inject_due() here (host.mk). What the threads
+ * of tsan_frame.c meet once in a long while is met here every time.
  */
 #include "unit.h"
 
@@ -13,11 +12,12 @@
 #include "trace/inject.h"
 
 #define HARTS   4
-#define NFRAMES 1024
+#define NFRAMES (HARTS * CHUNK_FRAMES)
 
 bool __wrap_inject_due(enum inject point);
 
 static struct frame_model model;
+static struct frame_stack stack;
 
 /* The intruder runs at the at-th passing of the point, once; 0 for never. */
 static struct {
@@ -45,13 +45,64 @@ static void set_intruder(enum inject point, unsigned at, void (*function)(void))
     intruder.function = function;
 }
 
+static void push(uint64_t frame)
+{
+    while (frame_stack_push(&stack, PFN(frame)) != STACK_PUSHED)
+        ;
+}
+
+/* The timeline of frame_stack.h: the owner pops and pushes another while the thief holds its swap. */
+static void pop_and_push_another(void)
+{
+    assert_int_equal(frame_stack_pop(&stack).value, 33);
+    push(44);
+}
+
+static void test_thief_never_takes_a_rewritten_slot(void **state)
+{
+    (void)state;
+    pfn_t taken[2];
+    frame_stack_init(&stack, 5);
+    push(11);
+    push(22);
+    push(33);
+    set_intruder(INJECT_CAS, 1, pop_and_push_another);
+    assert_int_equal(frame_stack_take(&stack, taken, 2), 2);
+    assert_int_equal(taken[0].value, 44);
+    assert_int_equal(taken[1].value, 22);
+    assert_int_equal(frame_stack_pop(&stack).value, 11);
+}
+
+/* A thief empties the stack while the owner holds its push. */
+static void steal_everything(void)
+{
+    pfn_t taken[5];
+    assert_int_equal(frame_stack_take(&stack, taken, 5), 2);
+}
+
+static void test_push_survives_a_theft(void **state)
+{
+    (void)state;
+    frame_stack_init(&stack, 5);
+    push(11);
+    push(22);
+    set_intruder(INJECT_CAS, 1, steal_everything);
+    push(33);
+    assert_int_equal(frame_stack_pop(&stack).value, 33);
+    assert_true(pfn_is_none(frame_stack_pop(&stack)));
+}
+
+/* All frames in use, each hart's in the chunk of its number. */
 static void start(void)
 {
-    host_become_hart(0);
     set_intruder(INJECT_CAS, 0, NULL);
+    host_become_hart(0);
     frame_model_init(&model, frame_allocator_find("hartcache"), &lock_tas, NFRAMES, HARTS);
-    while (!pfn_is_none(frame_model_alloc(&model, 0)))
-        ;
+    for (unsigned hart = 0; hart < HARTS; hart++) {
+        host_become_hart(hart);
+        for (unsigned i = 0; i < CHUNK_FRAMES; i++)
+            assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value + hart * CHUNK_FRAMES + i);
+    }
 }
 
 static void finish(void)
@@ -77,80 +128,70 @@ static void free_as(unsigned hart, uint64_t index)
     panic("frame %lu is not held", (unsigned long)index);
 }
 
-static void alloc_as(unsigned hart)
-{
-    host_become_hart(hart);
-    ASSERT(!pfn_is_none(frame_model_alloc(&model, 0)));
-}
+/* A pair of frames is free at every instant, but in another place before and after: a search that has passed the
+ * one and not yet come to the other sees neither. The last two frames of a chunk are in the word that its owner
+ * allocates from, so that all of this is on fast paths, which no lock keeps out. */
+#define FIRST_PAIR (1 * CHUNK_FRAMES + 100)
+#define LAST_PAIR  (3 * CHUNK_FRAMES - 2)
 
-/* The timeline of frame_stack.h: the owner pops and pushes another frame while the thief holds its swap. */
-static void pop_and_push_another(void)
-{
-    alloc_as(1);
-    free_as(1, 44);
-}
-
-static void test_thief_never_takes_a_rewritten_slot(void **state)
-{
-    (void)state;
-    start();
-    free_as(1, 11);
-    free_as(1, 22);
-    free_as(1, 33);
-    set_intruder(INJECT_CAS, 1, pop_and_push_another);
-    alloc_as(0);
-    assert_int_equal(intruder.passed, 1);
-    assert_int_equal(model.nheld, NFRAMES - 2);
-    finish();
-}
-
-/* A thief empties the stack while the owner holds its push. */
-static void steal_everything(void)
-{
-    host_become_hart(0);
-    while (!pfn_is_none(frame_model_alloc(&model, 0)))
-        ;
-}
-
-static void test_push_survives_a_theft(void **state)
-{
-    (void)state;
-    start();
-    free_as(1, 11);
-    free_as(1, 22);
-    /* By hand: the model would say that 33 is free as soon as it is asked for, which is right, but not
-     * yet. */
-    set_intruder(INJECT_CAS, 1, steal_everything);
-    host_become_hart(1);
-    frame_free(&model.fa, pfn_add(MODEL_BASE, 33), 0);
-    assert_int_equal(frame_free_count(&model.fa), 1);
-    assert_int_equal(frame_alloc(&model.fa, 0, 0).value, MODEL_BASE.value + 33);
-    finish();
-}
-
-/*
- * A pair of frames is free at every instant, but in another place before and after: on hart 2's stack, then
- * on hart 0's. A scan in the order of the harts that is interrupted at hart 1 sees neither.
- */
 static void move_the_pair(void)
 {
-    free_as(0, 100);
-    free_as(0, 101);
-    alloc_as(2);
-    alloc_as(2);
+    free_as(1, FIRST_PAIR);
+    free_as(1, FIRST_PAIR + 1);
+    host_become_hart(2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value + LAST_PAIR + i);
 }
 
 static void test_exhaustion_is_exact(void **state)
 {
     (void)state;
     start();
-    free_as(2, 200);
-    free_as(2, 201);
-    free_as(1, 11);
-    /* The first swap of the scan takes hart 1's only frame. */
-    set_intruder(INJECT_CAS, 1, move_the_pair);
+    free_as(2, LAST_PAIR);
+    free_as(2, LAST_PAIR + 1);
+    /* Before the search looks at the third chunk, which is hart 2's. */
+    set_intruder(INJECT_LOOK, 3, move_the_pair);
+    host_become_hart(0);
+    assert_int_equal(frame_model_alloc(&model, 1).value, MODEL_BASE.value + FIRST_PAIR);
+    finish();
+}
+
+/* A frame in the middle of hart 0's chunk, and the word that it is in. */
+#define STOLEN (4 * 64)
+
+/* A thief takes a frame of a chunk that is being closed, from the word that it uses without owning it. */
+static void take_stolen(void)
+{
     host_become_hart(3);
-    assert_int_equal(frame_model_alloc(&model, 1).value, MODEL_BASE.value + 100);
+    assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value + STOLEN);
+}
+
+/* Before the free that the model follows has returned: so behind its back. */
+static void take_stolen_again(void)
+{
+    host_become_hart(3);
+    assert_int_equal(frame_alloc(&model.fa, 0, 0).value, MODEL_BASE.value + STOLEN);
+}
+
+static void test_closing_loses_to_a_thief(void **state)
+{
+    (void)state;
+    start();
+    free_as(0, STOLEN);
+    take_stolen();
+    /* Another place for hart 0 to allocate from, or it would keep its chunk. */
+    free_as(1, CHUNK_FRAMES);
+    host_become_hart(0);
+    assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value + CHUNK_FRAMES);
+    for (unsigned i = 0; i < CHUNK_FRAMES; i++)
+        if (i != STOLEN)
+            free_as(0, i);
+    /* The last free closes the chunk, word by word; when it comes to the fifth, the thief is there. */
+    host_become_hart(0);
+    set_intruder(INJECT_CAS, STOLEN / 64 + 1, take_stolen_again);
+    free_as(0, STOLEN);
+    assert_int_equal(frame_validate(&model.fa, model.nheld + 1), 0);
+    frame_free(&model.fa, pfn_add(MODEL_BASE, STOLEN), 0);
     finish();
 }
 
@@ -160,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_thief_never_takes_a_rewritten_slot),
         cmocka_unit_test(test_push_survives_a_theft),
         cmocka_unit_test(test_exhaustion_is_exact),
+        cmocka_unit_test(test_closing_loses_to_a_thief),
     };
     return cmocka_run_group_tests_name("frame races", tests, NULL, NULL);
 }

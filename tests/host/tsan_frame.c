@@ -20,7 +20,7 @@
 #define BLOCKS_MAX    64 /* that one hart holds */
 #define MAILBOXES     16
 #define STEPS         3000
-#define RACING_FREES  3000
+#define RACING_FREES  1000
 #define EMPTY_MAILBOX 0 /* frame 0 is in no arena of this test */
 
 struct block {
@@ -162,9 +162,12 @@ static void racing_frees(void *argument)
     for (unsigned round = 0; round < RACING_FREES; round++) {
         if (hart_index() == 0)
             shared.contested = frame_alloc(&shared.fa, 0, 0);
-        meet_closely(4 * round + 2);
+        meet_closely(6 * round + 2);
         frame_free(&shared.fa, shared.contested, 0);
-        meet_closely(4 * round + 4);
+        meet_closely(6 * round + 4);
+        if (hart_index() == 0 && atomic_load(&shared.fa.misuse_count) <= round)
+            frame_drain(&shared.fa); /* the latest that it may be found out */
+        meet_closely(6 * round + 6);
         ASSERT(atomic_load(&shared.fa.misuse_count) == round + 1);
     }
 }

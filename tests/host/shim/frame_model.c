@@ -107,7 +107,7 @@ void frame_model_misuse(struct frame_model *model, pfn_t pfn, unsigned order, en
     ASSERT(model->fa.misuse_count == refused + 1);
     ASSERT(model->fa.last_misuse.kind == kind);
     ASSERT(pfn_equal(model->fa.last_misuse.pfn, pfn) && model->fa.last_misuse.order == order);
-    ASSERT(!at_once || model->fa.last_misuse.caller != 0);
+    ASSERT(model->fa.ops->drain || model->fa.last_misuse.caller != 0);
     ASSERT(frame_free_count(&model->fa) == free);
 }
 

@@ -42,6 +42,20 @@
         store_relaxed(object, value);                                                                        \
     } while (0)
 
+/** or_release - set bits of an 8-byte object in release order; returns what it was. `amoor.d.rl`, where GCC 12 puts a
+ *  full fence in front of an operation without order. */
+#define or_release(object, bits) or_release_doubleword((volatile uint64_t *)(object), (bits))
+
+static ALWAYS_INLINE uint64_t or_release_doubleword(volatile uint64_t *object, uint64_t bits)
+{
+    uint64_t before;
+    __asm__ volatile("amoor.d.rl %0, %2, %1" : "=r"(before), "+A"(*object) : "r"(bits) : "memory");
+    return before;
+}
+
+/** fence_acquire - what was read before it was read before anything behind it happens: `fence r,rw`. */
+#define fence_acquire() __asm__ volatile("fence r, rw" ::: "memory")
+
 /**
  * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte
  * objects. Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne;

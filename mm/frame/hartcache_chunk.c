@@ -1,0 +1,383 @@
+/*
+ * Chunks of "hartcache": who owns them, how they are opened and closed, where a hart looks for the next one.
+ * Called from slow paths only: once in 512 allocations, or when memory is short.
+ */
+#include "arch/panic.h"
+#include "mm/frame/hartcache.h"
+#include "trace/inject.h"
+
+#define FULL UINT64_MAX
+
+/* How many of its own chunks a hart looks at before it opens another: what it holds for long may be thousands, all
+ * without a free frame. */
+#define SEARCH_CHUNKS 8
+
+/* A chunk of another's is worth owning with this many free frames: a word full. With fewer it is used up in place. */
+#define ADOPT_FRAMES 64
+
+/* Relaxed: a hint, or checked by an atomic operation. ld. */
+static inline uint64_t free_word(const struct chunk *chunk, unsigned w)
+{
+    return atomic_load_explicit(&chunk->free[w], memory_order_relaxed);
+}
+
+unsigned chunk_free_count(const struct chunk *chunk)
+{
+    unsigned count = 0;
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        count += bits_count(free_word(chunk, w));
+    return count;
+}
+
+/* A block of up to 32 frames out of one word; its first bit, or 64. */
+static unsigned take_in_word(_Atomic uint64_t *word, unsigned order)
+{
+    uint64_t free = atomic_load_explicit(word, memory_order_relaxed);
+    for (;;) {
+        uint64_t positions = bits_aligned_runs(free, order);
+        if (!positions)
+            return 64;
+        unsigned first = bits_lowest(positions);
+        uint64_t mask = bits_mask(first, 1u << order);
+        /* Acquire, pairs with the release of whoever set the bits. lr.d.aq; bne; sc.d; bnez. */
+        if (!inject_due(INJECT_CAS) && atomic_compare_exchange_weak_explicit(word, &free, free & ~mask,
+                                           memory_order_acquire, memory_order_acquire))
+            return first;
+        counter_add(COUNTER_CAS_RETRY, 1);
+    }
+}
+
+/* Whole words: each is taken by itself, and if one is not free after all, those before it are put back. Whoever
+ * searches everywhere does not see that, as it holds the owner's lock. */
+static bool take_words(struct chunk *chunk, unsigned first, unsigned count)
+{
+    unsigned w = first;
+    while (w < first + count && free_word(chunk, w) == FULL) {
+        uint64_t full = FULL;
+        /* As above. */
+        if (!inject_due(INJECT_CAS) && atomic_compare_exchange_strong_explicit(&chunk->free[w], &full, 0,
+                                           memory_order_acquire, memory_order_acquire))
+            w++;
+    }
+    if (w == first + count)
+        return true;
+    while (w-- > first)
+        /* Release: what the words' last users wrote goes on to the next. fence rw,w; sd. Nobody can have set a bit
+         * meanwhile: no frame of these is in use. */
+        store_release(&chunk->free[w], FULL);
+    return false;
+}
+
+uint32_t chunk_take(struct chunk *chunk, unsigned order)
+{
+    if (order < 6) {
+        for (unsigned w = 0; w < CHUNK_WORDS; w++) {
+            unsigned first = free_word(chunk, w) ? take_in_word(&chunk->free[w], order) : 64;
+            if (first < 64)
+                return w * 64 + first;
+        }
+        return CHUNK_NONE;
+    }
+    unsigned count = 1u << (order - 6);
+    for (unsigned w = 0; w < CHUNK_WORDS; w += count)
+        if (take_words(chunk, w, count))
+            return w * 64;
+    return CHUNK_NONE;
+}
+
+static void ring_insert(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    struct chunk *chunks = hartcache_of(fa)->chunks;
+    uint32_t number = chunk_number(fa, chunk);
+    DEBUG_ASSERT(chunk->next == CHUNK_NONE);
+    if (cache->ring == CHUNK_NONE) {
+        chunk->next = chunk->previous = number;
+        cache->ring = number;
+        return;
+    }
+    struct chunk *at = &chunks[cache->ring];
+    chunk->next = at->next;
+    chunk->previous = cache->ring;
+    chunks[at->next].previous = number;
+    at->next = number;
+}
+
+static void ring_remove(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    struct chunk *chunks = hartcache_of(fa)->chunks;
+    uint32_t number = chunk_number(fa, chunk);
+    if (chunk->next == CHUNK_NONE)
+        return; /* its new owner has not put it there yet */
+    chunks[chunk->next].previous = chunk->previous;
+    chunks[chunk->previous].next = chunk->next;
+    if (cache->ring == number)
+        cache->ring = chunk->next == number ? CHUNK_NONE : chunk->next;
+    chunk->next = chunk->previous = CHUNK_NONE;
+}
+
+/* Open, owned by a hart, in no ring yet. */
+static void make_open(struct chunk *chunk, unsigned owner)
+{
+    store_relaxed(&chunk->state, owner);
+    /* Release, pairs with the acquire of whoever takes a frame: it finds the chunk open when it frees that again,
+     * and the frame as its last user left it. fence rw,w; sd. */
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        store_release(&chunk->free[w], FULL);
+}
+
+void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    make_open(chunk, (unsigned)(cache - hart_cache_of(fa, 0)));
+    ring_insert(fa, cache, chunk);
+}
+
+bool chunk_close(struct frame_allocator *fa, struct chunk *chunk)
+{
+    struct hartcache *all = hartcache_of(fa);
+    uint64_t owner = chunk_state(chunk) & CHUNK_OWNER;
+    if (!take_words(chunk, 0, CHUNK_WORDS))
+        return false;
+    if (owner == CHUNK_NOBODY)
+        store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) - 1);
+    else
+        ring_remove(fa, hart_cache_of(fa, owner), chunk);
+    store_relaxed(&chunk->state, CHUNK_WHOLE);
+    return true;
+}
+
+void chunk_pool_give(struct frame_allocator *fa, struct chunk *chunk)
+{
+    struct hartcache *all = hartcache_of(fa);
+    struct lock_node node;
+    lock_acquire(&all->pool_lock, &node);
+    bitmap_core_give(&all->pool, chunk_number(fa, chunk), 0);
+    lock_release(&all->pool_lock, &node);
+}
+
+struct chunk *chunk_pool_take(struct frame_allocator *fa, unsigned order)
+{
+    struct hartcache *all = hartcache_of(fa);
+    struct lock_node node;
+    lock_acquire(&all->pool_lock, &node);
+    uint32_t first = bitmap_core_take(&all->pool, order);
+    lock_release(&all->pool_lock, &node);
+    return first == BITMAP_NONE ? NULL : &all->chunks[first];
+}
+
+void chunk_keep(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    enum stack_push push;
+    while ((push = frame_stack_push(&cache->whole, chunk_frame(fa, chunk))) == STACK_LOST_RACE)
+        counter_add(COUNTER_CAS_RETRY, 1);
+    if (push == STACK_PUSHED)
+        return;
+    pfn_t frames[STACK_FRAMES_MAX];
+    unsigned n = frame_stack_take(&cache->whole, frames, cache->whole.capacity / 2);
+    chunk_pool_give(fa, chunk);
+    for (unsigned i = 0; i < n; i++)
+        chunk_pool_give(fa, chunk_of(cache, frames[i]));
+    cache->refill = 1;
+    counter_add(COUNTER_FRAME_DRAIN, 1);
+}
+
+/* From the pool: one for the caller and, when it comes often, more for its stack, which is empty: twice as many as
+ * the last time, until frees drain it. */
+static struct chunk *refill(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    struct hartcache *all = hartcache_of(fa);
+    pfn_t frames[STACK_FRAMES_MAX + 1];
+    unsigned n = 0, want = MIN(cache->refill, cache->whole.capacity + 1);
+    struct lock_node node;
+    uint32_t number;
+    if (inject_due(INJECT_REFILL))
+        return NULL;
+    lock_acquire(&all->pool_lock, &node);
+    while (n < want && (number = bitmap_core_take(&all->pool, 0)) != BITMAP_NONE)
+        frames[n++] = chunk_frame(fa, &all->chunks[number]);
+    lock_release(&all->pool_lock, &node);
+    if (n == 0)
+        return NULL;
+    cache->refill = MIN(2 * want, STACK_FRAMES_MAX + 1);
+    frame_stack_fill(&cache->whole, frames + 1, n - 1);
+    counter_add(COUNTER_FRAME_REFILL, 1);
+    return chunk_of(cache, frames[0]);
+}
+
+struct chunk *chunk_get(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    pfn_t frame = frame_stack_pop(&cache->whole);
+    return pfn_is_none(frame) ? refill(fa, cache) : chunk_of(cache, frame);
+}
+
+void chunk_emptied(struct frame_allocator *fa, struct chunk *chunk)
+{
+    struct hart_cache *cache = hart_cache_own(fa);
+    if ((uintptr_t)cache->word - (uintptr_t)chunk->free < sizeof(chunk->free))
+        return; /* the next allocation is from here */
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        if (free_word(chunk, w) != FULL)
+            return;
+    struct lock_node node;
+    hartcache_lock(cache, &node);
+    uint64_t state = chunk_state(chunk);
+    if (chunk_is_open(state) && (state & CHUNK_OWNER) == hart_index() && chunk_close(fa, chunk))
+        chunk_keep(fa, cache, chunk);
+    hartcache_unlock(cache, &node);
+}
+
+/* Points the cache's word at the first of the chunk that has a free frame, if one has. */
+static bool use(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    for (unsigned w = 0; w < CHUNK_WORDS; w++) {
+        if (!free_word(chunk, w))
+            continue;
+        cache->word = &chunk->free[w];
+        cache->word_frame = chunk_frame(fa, chunk).value + w * 64;
+        return true;
+    }
+    return false;
+}
+
+/* Goes on in the ring: up to `most` chunks, and not past the one it began with. */
+static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsigned most)
+{
+    struct chunk *chunks = hartcache_of(fa)->chunks;
+    uint32_t start = cache->ring;
+    if (start == CHUNK_NONE)
+        return false;
+    for (unsigned i = 0; i < most; i++) {
+        if (use(fa, cache, &chunks[cache->ring]))
+            return true;
+        cache->ring = chunks[cache->ring].next;
+        if (cache->ring == start)
+            break;
+    }
+    return false;
+}
+
+/* Nobody's chunks come first: to use them up leaves others whole. */
+static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    struct hartcache *all = hartcache_of(fa);
+    struct lock_node node;
+    bool found = false;
+    /* Relaxed: a hint. lw. */
+    if (likely(atomic_load_explicit(&all->norphans, memory_order_relaxed) == 0))
+        return false;
+    lock_acquire(&all->pool_lock, &node);
+    for (uint32_t i = 0; i < all->nchunks && !found; i++) {
+        struct chunk *chunk = &all->chunks[i];
+        uint64_t state = chunk_state(chunk);
+        if (!chunk_is_open(state) || (state & CHUNK_OWNER) != CHUNK_NOBODY || !use(fa, cache, chunk))
+            continue;
+        found = true;
+        store_relaxed(&chunk->state, hart_index() | (state & CHUNK_MIXED));
+        ring_insert(fa, cache, chunk);
+        store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) - 1);
+    }
+    lock_release(&all->pool_lock, &node);
+    return found;
+}
+
+bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    if (use_own(fa, cache, SEARCH_CHUNKS) || use_orphan(fa, cache))
+        return true;
+    struct chunk *chunk = chunk_get(fa, cache);
+    if (!chunk)
+        return use_own(fa, cache, UINT32_MAX);
+    chunk_open(fa, cache, chunk);
+    cache->ring = chunk_number(fa, chunk);
+    return use(fa, cache, chunk);
+}
+
+/* Makes a chunk that this hart has made its own one of its ring, unless it has lost it again. */
+static bool settle(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+{
+    struct lock_node node;
+    bool found = false;
+    hartcache_lock(cache, &node);
+    uint64_t state = chunk_state(chunk);
+    if (chunk_is_open(state) && (state & CHUNK_OWNER) == hart_index() && chunk->next == CHUNK_NONE)
+        ring_insert(fa, cache, chunk);
+    found = use(fa, cache, chunk);
+    hartcache_unlock(cache, &node);
+    counter_add(COUNTER_FRAME_STEAL, 1);
+    return found;
+}
+
+/* A whole chunk from another's stack. It is open, for all to see, before the victim's lock is given back. */
+static struct chunk *steal_whole(struct hart_cache *victim)
+{
+    struct lock_node node;
+    pfn_t frame;
+    if (frame_stack_count(&victim->whole) == 0)
+        return NULL;
+    hartcache_lock(victim, &node);
+    unsigned n = frame_stack_take(&victim->whole, &frame, 1);
+    if (n == 1)
+        make_open(chunk_of(victim, frame), hart_index());
+    hartcache_unlock(victim, &node);
+    return n == 1 ? chunk_of(victim, frame) : NULL;
+}
+
+/* Another's open chunk becomes this hart's. */
+static bool adopt(struct frame_allocator *fa, struct chunk *chunk, unsigned owner)
+{
+    struct hart_cache *victim = hart_cache_of(fa, owner);
+    struct lock_node node;
+    bool adopted = false;
+    hartcache_lock(victim, &node);
+    uint64_t state = chunk_state(chunk);
+    if (chunk_is_open(state) && (state & CHUNK_OWNER) == owner && chunk->next != CHUNK_NONE) {
+        ring_remove(fa, victim, chunk);
+        store_relaxed(&chunk->state, hart_index() | (state & CHUNK_MIXED));
+        adopted = true;
+    }
+    hartcache_unlock(victim, &node);
+    return adopted;
+}
+
+/* Each hart begins its search elsewhere, or all would fight for the same chunk. */
+bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    struct hartcache *all = hartcache_of(fa);
+    for (unsigned i = 1; i < fa->nharts; i++) {
+        struct chunk *chunk = steal_whole(hart_cache_of(fa, (hart_index() + i) % fa->nharts));
+        if (chunk)
+            return settle(fa, cache, chunk);
+    }
+    uint32_t at = (uint64_t)all->nchunks * hart_index() / fa->nharts;
+    for (uint32_t seen = 0; seen < all->nchunks; seen++) {
+        struct chunk *chunk = &all->chunks[at];
+        at = at + 1 < all->nchunks ? at + 1 : 0;
+        if (!use(fa, cache, chunk))
+            continue;
+        uint64_t state = chunk_state(chunk);
+        unsigned owner = state & CHUNK_OWNER;
+        if (chunk_is_open(state) && owner != hart_index() && owner != CHUNK_NOBODY &&
+            chunk_free_count(chunk) >= ADOPT_FRAMES && adopt(fa, chunk, owner))
+            settle(fa, cache, chunk);
+        return true;
+    }
+    return false;
+}
+
+void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    struct hartcache *all = hartcache_of(fa);
+    struct lock_node node;
+    while (cache->ring != CHUNK_NONE) {
+        struct chunk *chunk = &all->chunks[cache->ring];
+        if (chunk_close(fa, chunk)) {
+            chunk_pool_give(fa, chunk);
+            continue;
+        }
+        lock_acquire(&all->pool_lock, &node);
+        ring_remove(fa, cache, chunk);
+        store_relaxed(&chunk->state, CHUNK_NOBODY | (chunk_state(chunk) & CHUNK_MIXED));
+        store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) + 1);
+        lock_release(&all->pool_lock, &node);
+    }
+    cache->word = &cache->no_word;
+}

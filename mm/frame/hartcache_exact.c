@@ -1,0 +1,148 @@
+/*
+ * The last resort of "hartcache": a search that finds a block wherever there is one, and alone may answer that
+ * there is none.
+ *
+ * The searcher holds the lock of every hart. So nothing that moves more than one frame, or a frame from one place to
+ * another, is under way: no flush, no chunk being opened, closed, stolen or adopted, no block of several words.
+ * What goes on are the fast paths: allocations, which only take, and frees, each of which makes one thing free,
+ * by one atomic operation, and then counts it in its hart's `frees`.
+ *
+ * It sums the counts, looks at every place, and sums them again. Say that the sums are equal and it found nothing.
+ * A block that is free when it ends was not when it looked there, so somebody freed a part of it after; had that
+ * one counted it before the second sum, the sums would differ, as counts only grow. So that call of free has
+ * not returned yet, and nobody has had the frame since: it may as well be said to take place after our end.
+ * With all such calls put there, no such block is free at our end, and PFN_NONE is true.
+ *
+ *     searcher (hart 0)                     hart 1                          hart 2
+ *     sum: 7
+ *     looks at A: not free
+ *                                           free(A): sets the bit
+ *                                                                           alloc: takes B
+ *     looks at B: not free
+ *     sum: 7, nothing found                 counts it: 8; returns
+ *
+ * At every instant A or B was free. But hart 1 had not returned when the searcher ended, so the order "hart 2 takes
+ * B, the searcher finds nothing, hart 1 frees A" is one that all three could have seen. Had hart 1 counted
+ * earlier, the sum had been 8, and the searcher would look again.
+ */
+#include "arch/panic.h"
+#include "mm/frame/hartcache.h"
+#include "trace/inject.h"
+
+/* Those of one search, which is one at a time. */
+struct nodes {
+    struct lock_node search, hart[HART_MAX];
+};
+
+static void lock_everything(struct frame_allocator *fa, struct nodes *nodes)
+{
+    lock_acquire(&hartcache_of(fa)->search, &nodes->search);
+    for (unsigned hart = 0; hart < fa->nharts; hart++)
+        hartcache_lock(hart_cache_of(fa, hart), &nodes->hart[hart]);
+}
+
+static void unlock_everything(struct frame_allocator *fa, struct nodes *nodes)
+{
+    for (unsigned hart = fa->nharts; hart-- > 0;)
+        hartcache_unlock(hart_cache_of(fa, hart), &nodes->hart[hart]);
+    lock_release(&hartcache_of(fa)->search, &nodes->search);
+}
+
+static uint64_t sum_of_frees(struct frame_allocator *fa)
+{
+    uint64_t sum = 0;
+    /* The fence keeps in front what was looked at before, acquire keeps behind what will be. fence r,rw; ld. */
+    fence_acquire();
+    for (unsigned hart = 0; hart < fa->nharts; hart++)
+        sum += atomic_load_explicit(&hart_cache_of(fa, hart)->frees, memory_order_acquire);
+    return sum;
+}
+
+/* What was gathered is free, and nobody can have it from where it is. Whose is taken gathers fewer from now on. */
+static void flush_all(struct frame_allocator *fa)
+{
+    for (unsigned hart = 0; hart < fa->nharts; hart++) {
+        struct hart_cache *cache = hart_cache_of(fa, hart);
+        gather_flush(fa, cache);
+        /* Relaxed: a matter of speed only. sw. */
+        store_relaxed(&cache->gather_limit, 1);
+    }
+}
+
+static pfn_t from_open_chunks(struct frame_allocator *fa, unsigned order)
+{
+    struct hartcache *all = hartcache_of(fa);
+    for (uint32_t i = 0; i < all->nchunks; i++) {
+        struct chunk *chunk = &all->chunks[i];
+        (void)inject_due(INJECT_LOOK);
+        pfn_t pfn = chunk_is_open(chunk_state(chunk)) ? block_take_from(fa, chunk, order) : PFN_NONE;
+        if (!pfn_is_none(pfn))
+            return pfn;
+    }
+    return PFN_NONE;
+}
+
+/* Every whole chunk into the pool: those on stacks, and those that are open with all frames free. */
+static void gather_whole(struct frame_allocator *fa)
+{
+    struct hartcache *all = hartcache_of(fa);
+    for (unsigned hart = 0; hart < fa->nharts; hart++) {
+        pfn_t frames[STACK_FRAMES_MAX];
+        unsigned n = frame_stack_take(&hart_cache_of(fa, hart)->whole, frames, STACK_FRAMES_MAX);
+        for (unsigned i = 0; i < n; i++)
+            chunk_pool_give(fa, chunk_of(hart_cache_of(fa, hart), frames[i]));
+    }
+    for (uint32_t i = 0; i < all->nchunks; i++) {
+        struct chunk *chunk = &all->chunks[i];
+        if (chunk_is_open(chunk_state(chunk)) && chunk_close(fa, chunk))
+            chunk_pool_give(fa, chunk);
+    }
+}
+
+static pfn_t from_whole_chunks(struct frame_allocator *fa, unsigned order)
+{
+    struct hart_cache *cache = hart_cache_own(fa);
+    gather_whole(fa);
+    struct chunk *chunk = chunk_pool_take(fa, order > CHUNK_ORDER ? 1 : 0);
+    if (!chunk)
+        return PFN_NONE;
+    if (order >= CHUNK_ORDER) {
+        if (order > CHUNK_ORDER)
+            mark_pair(chunk);
+        else
+            store_relaxed(&chunk->state, CHUNK_HUGE);
+        return chunk_frame(fa, chunk);
+    }
+    chunk_open(fa, cache, chunk);
+    return block_take_from(fa, chunk, order);
+}
+
+pfn_t hartcache_search(struct frame_allocator *fa, unsigned order)
+{
+    struct nodes nodes;
+    pfn_t pfn = PFN_NONE;
+    uint64_t before, after;
+    lock_everything(fa, &nodes);
+    do {
+        before = sum_of_frees(fa);
+        flush_all(fa);
+        if (order < CHUNK_ORDER)
+            pfn = from_open_chunks(fa, order);
+        if (pfn_is_none(pfn))
+            pfn = from_whole_chunks(fa, order);
+        after = sum_of_frees(fa);
+    } while (pfn_is_none(pfn) && before != after);
+    unlock_everything(fa, &nodes);
+    return pfn;
+}
+
+void hartcache_drain(struct frame_allocator *fa)
+{
+    struct nodes nodes;
+    lock_everything(fa, &nodes);
+    flush_all(fa);
+    gather_whole(fa);
+    for (unsigned hart = 0; hart < fa->nharts; hart++)
+        chunk_disown_all(fa, hart_cache_of(fa, hart));
+    unlock_everything(fa, &nodes);
+}
