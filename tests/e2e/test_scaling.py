@@ -116,6 +116,14 @@ class AnalysisTest(unittest.TestCase):
         self.assertEqual(described["harts"], [1, 2, 8, 16, 32])
         self.assertEqual((described["usl"]["sigma"], described["usl"]["kappa"]), (0.1, 0.01))
 
+    def test_points_at_which_nothing_was_to_be_had_are_no_part_of_the_curve(self):
+        described, = scaling.analyse([*curve("a", rates(0.1, 0.01)), point("a", 64, 1), dict(point("a", 5, 1), ops_per_sec=0)])
+        self.assertEqual(described["knee"]["harts"], 8)
+        described, = scaling.analyse([*curve("a", rates(0, 0)), dict(point("a", 64, 1), ops_per_sec=0)])
+        self.assertEqual((described["usl"]["error"], described["knee"]), (0, None))
+        described, = scaling.analyse([dict(row, ops_per_sec=0) for row in curve("a", rates(0, 0))])
+        self.assertEqual((described["usl"], described["knee"]), (None, None))
+
     def test_curves_are_kept_apart_and_in_order(self):
         rows = [row for pair in zip(curve("b", rates(0, 0)), curve("a", rates(1, 0))) for row in pair]
         self.assertEqual([(c["variant"]["frame"], c["usl"]["sigma"]) for c in scaling.analyse(rows)], [("b", 0), ("a", 1)])

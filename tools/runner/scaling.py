@@ -110,7 +110,9 @@ def events(one, result):
 
 def knee(points):
     """{harts: result} to the count with the greatest throughput, if more were measured, or to the first with an efficiency
-    below one half, whichever comes sooner; and what grew until there. None when neither is there."""
+    below one half, whichever comes sooner; and what grew until there. None when neither is there. Points at which nothing was to be had
+    are no part of a curve."""
+    points = {n: r for n, r in points.items() if r["ops_per_sec"]}
     if 1 not in points:
         return None
     one = points[1]
@@ -139,7 +141,7 @@ def analyse(results):
     described = []
     for of_curve in curves.values():
         points = {r["harts"]: r for r in of_curve}
-        usl, reason = _usl({n: r["ops_per_sec"] for n, r in points.items()})
+        usl, reason = _usl({n: r["ops_per_sec"] for n, r in points.items() if r["ops_per_sec"]})
         described.append({"bench": of_curve[0]["bench"], "variant": of_curve[0]["variant"], "harts": sorted(points),
                           "usl": usl, "reason": reason, "knee": knee(points)})
     return described
