@@ -30,7 +30,7 @@ class StressTest(support.TestCase):
         self.assertNotIn("over bitmap", done.out)
 
     def test_unknown_allocator(self):
-        self.assert_fails(make("stress", "SECONDS=1", "FRAME=buddy"), "buddy", "bitmap", "hartcache")
+        self.assert_fails(make("stress", "SECONDS=1", "FRAME=nonesuch"), "nonesuch", "bitmap", "hartcache")
 
     def test_unknown_bug(self):
         self.assert_fails(make("stress", "SECONDS=1", "PLANT=bitmap.gone"), "bitmap.lost")
