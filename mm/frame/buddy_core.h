@@ -24,13 +24,15 @@
 #define BUDDY_KIND   0x30u
 #define BUDDY_ORDER  0x0fu
 
+/* An entry has a line of its own, as Linux's struct page has: a hart's frames need not be neighbours, and with four
+ * entries in a line harts that use nothing in common would take it from each other at every operation. */
 struct buddy_frame {
     uint32_t next, prev; /* on a list; of whoever's lock covers the list */
     _Atomic uint32_t state; /* to and from BUDDY_FREE under the core's lock, else by who owns the block */
     uint32_t seen; /* for validation: how often on a list */
-};
+} CACHE_ALIGNED;
 
-_Static_assert(sizeof(struct buddy_frame) == 16, "an entry is within one cache line");
+_Static_assert(sizeof(struct buddy_frame) == CACHE_LINE_BYTES, "a line of its own");
 
 /* Blocks of one order, linked by the entries of their first frames. */
 struct buddy_list {
@@ -44,10 +46,10 @@ struct buddy_core {
     struct buddy_list free[FRAME_ORDER_MAX + 1];
 };
 
-/** buddy_core_bytes - memory for the table, a multiple of 16. */
+/** buddy_core_bytes - memory for the table, a multiple of CACHE_LINE_BYTES. */
 size_t buddy_core_bytes(size_t nframes);
 
-/** buddy_core_init - all frames free. @memory: buddy_core_bytes(nframes), 16-byte aligned. */
+/** buddy_core_init - all frames free. @memory: buddy_core_bytes(nframes), aligned to a line. */
 void buddy_core_init(struct buddy_core *core, void *memory, size_t nframes);
 
 /** buddy_core_take - a free block of 2^order frames; @kind is what it becomes. BUDDY_NONE if there is none. */

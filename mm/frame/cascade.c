@@ -110,7 +110,7 @@ static void refit(struct cascade *cascade, uint32_t word, uint32_t count, unsign
 {
     uint64_t children = bits_mask(word % FANOUT, count);
     uint32_t child = word;
-    for (unsigned level = 0; level < cascade->nlevels; level++) {
+    for (unsigned level = 0; before != after && level < cascade->nlevels; level++) {
         struct cascade_node *node = &cascade->levels[level].nodes[child / FANOUT];
         unsigned node_before = fits_of_node(node);
         for (unsigned order = before; order < after; order++)
@@ -121,8 +121,6 @@ static void refit(struct cascade *cascade, uint32_t word, uint32_t count, unsign
             find_runs_of_words(node);
         before = node_before;
         after = fits_of_node(node);
-        if (before == after)
-            return;
         child /= FANOUT;
         children = 1ull << child % FANOUT;
     }
