@@ -8,7 +8,7 @@
 
 struct buddy {
     struct lock lock; /* protects core and its table */
-    struct buddy_core core CACHE_ALIGNED;
+    struct buddy_core core;
 };
 
 static size_t buddy_metadata_size(size_t nframes, unsigned nharts)

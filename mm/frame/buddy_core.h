@@ -40,9 +40,9 @@ struct buddy_list {
 };
 
 struct buddy_core {
-    struct buddy_frame *frames;
+    struct buddy_frame *frames; /* read by all harts at any time, so not in a line with what is written */
     uint32_t nframes;
-    uint32_t nfree; /* on the lists below */
+    uint32_t nfree CACHE_ALIGNED; /* on the lists that follow */
     struct buddy_list free[FRAME_ORDER_MAX + 1];
 };
 

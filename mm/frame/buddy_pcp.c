@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct pcp) == sizeof(struct lock) + CACHE_LINE_BYTES, "li
 /* The rest of the metadata, behind one pcp for each hart. */
 struct buddy_zone {
     struct lock lock; /* protects core; of its table only what is free */
-    struct buddy_core core CACHE_ALIGNED;
+    struct buddy_core core;
 };
 
 static inline struct pcp *pcp_of(struct frame_allocator *fa, unsigned hart)
