@@ -30,12 +30,21 @@ struct bench_variant {
     const struct lock_ops *lock; /* NULL on BENCH_MACHINE, and for allocators without locks */
 };
 
-/* The two distributions of latency that a data point has. */
+/* The distributions of latency that a data point has. */
 enum bench_latency {
     BENCH_TAKE, /* an allocation, or taking a lock */
     BENCH_GIVE, /* a free */
+    BENCH_MORE, /* what the workload tells apart from those, under workload->latency_more */
     BENCH_LATENCIES
 };
+
+/* A finding of the workload's own: value / per. */
+struct bench_figure {
+    const char *name;
+    uint64_t value, per;
+};
+
+#define BENCH_FIGURES_MAX 8
 
 struct bench_run;
 
@@ -45,6 +54,7 @@ struct bench_hart {
     struct frame_allocator *arena; /* the allocator under test; BENCH_FRAME only */
     unsigned index; /* 0 … run->nharts − 1 */
     bool timed; /* this trial records latencies */
+    bool reported; /* this is what a trial reports: no warm-up, no latencies */
     uint64_t ops; /* the workload counts what it did here, failed allocations too */
     uint64_t total_ops; /* with those of warm-ups, until the run adds them up */
     uint64_t clock_cost; /* of a reading of the clock, in its cycles */
@@ -90,6 +100,12 @@ struct workload {
      * beyond the allocator's own validate, which the harness always calls. */
     int (*check)(struct bench_run *run, struct writer *why);
 
+    /* Say what was found besides, by bench_figure(). After the trials, before check. Boot hart. NULL: nothing. */
+    void (*conclude)(struct bench_run *run);
+
+    /* The name in results of the latencies under BENCH_MORE. NULL: it has none. */
+    const char *latency_more;
+
     /* Parameters as members of the open JSON object. NULL: none. */
     void (*parameters)(struct json *json);
 
@@ -109,6 +125,9 @@ struct bench_run {
     struct frame_allocator arena;
     struct barrier barrier;
     _Atomic uint64_t last_round; /* of a collective workload */
+    size_t stranded_max; /* frames; the most that was seen between rounds */
+    unsigned nfigures;
+    struct bench_figure figures[BENCH_FIGURES_MAX];
     struct bench_hart *harts;
 };
 
@@ -120,6 +139,14 @@ const char *workload_name_at(size_t i);
  *  bench_buffer_free - give it back, with the size it was asked for; NULL is fine. */
 void *bench_buffer(size_t bytes);
 void bench_buffer_free(void *buffer, size_t bytes);
+
+/** bench_figure - a finding for the results: value / per as a decimal, or value alone where per is 1; null where
+ *  per is 0. At most BENCH_FIGURES_MAX. */
+void bench_figure(struct bench_run *run, const char *name, uint64_t value, uint64_t per);
+
+/** bench_each - run a function on the run's harts, one after the other: what they do to the arena is then the same
+ *  every time, under every clock. Boot hart, outside of trials. */
+void bench_each(struct bench_run *run, void (*function)(void *hart));
 
 /** bench_over - whether the trial's time is up. For loops that wait for another hart. */
 static inline bool bench_over(const struct bench_hart *hart)
@@ -151,17 +178,23 @@ uint64_t bench_meet(struct bench_hart *hart);
 void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since, uint64_t until);
 
 /** bench_alloc, bench_free - frame_alloc and frame_free on the allocator under test, timed in timed trials.
- *  A failed allocation is counted; freeing PFN_NONE is nothing. */
-static ALWAYS_INLINE pfn_t bench_alloc(
-    struct bench_hart *hart, unsigned order, unsigned flags, const bool timed)
+ *  A failed allocation is counted; freeing PFN_NONE is nothing. bench_alloc_as: a latency of this kind. */
+static ALWAYS_INLINE pfn_t bench_alloc_as(
+    struct bench_hart *hart, enum bench_latency kind, unsigned order, unsigned flags, const bool timed)
 {
     uint64_t since = timed ? clock_now() : 0;
     pfn_t pfn = frame_alloc(hart->arena, order, flags);
     if (timed)
-        bench_record(hart, BENCH_TAKE, since, clock_now());
+        bench_record(hart, kind, since, clock_now());
     if (unlikely(pfn_is_none(pfn)))
         hart->failed++;
     return pfn;
+}
+
+static ALWAYS_INLINE pfn_t bench_alloc(
+    struct bench_hart *hart, unsigned order, unsigned flags, const bool timed)
+{
+    return bench_alloc_as(hart, BENCH_TAKE, order, flags, timed);
 }
 
 static ALWAYS_INLINE void bench_free(struct bench_hart *hart, pfn_t pfn, unsigned order, const bool timed)

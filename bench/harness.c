@@ -1,13 +1,14 @@
 /*
  * One data point: the allocator under test is made anew, then the harts run the trials and one pass with
- * latencies, each with a warm-up of its own. Under the model a trial is one region. In a trial all harts start together behind a barrier and stop at a deadline. A hart's span
- * begins when the last of them has come, even if the host runs it only later: spans that did not overlap would
- * add up to more than the machine can do. It does not begin before: what the host spends on harts that wait
- * for the others can be longer than a trial. It ends when the hart stops, so one that is late does not stretch
- * the others'.
+ * latencies, each with a warm-up of its own. Under the model a trial is one region. In a trial all harts start
+ * together behind a barrier and stop at a deadline. A hart's span begins when the last of them has come, even if
+ * the host runs it only later: spans that did not overlap would add up to more than the machine can do. It does
+ * not begin before: what the host spends on harts that wait for the others can be longer than a trial. It ends
+ * when the hart stops, so one that is late does not stretch the others'.
  */
 #include "bench/harness.h"
 #include "arch/model.h"
+#include "arch/panic.h"
 #include "lib/error.h"
 #include "lib/stats.h"
 #include "lib/string.h"
@@ -16,6 +17,10 @@
 
 /* Each trial warms up for a quarter of its length: caches are full and code is translated after a tenth of that. */
 #define WARM_UP_DIVISOR 4
+
+/* The pass with latencies warms up in pieces, and between two of them the harts are quiet and hart 0 looks at what
+ * lies in caches: its reading of their lines costs no figure anything. */
+#define WARM_UP_PIECES 8
 
 /* The model's clock costs a few cycles and not hundreds, and with 64 harts on one lock a round is long. */
 #define MODEL_ROUNDS_DIVISOR 16
@@ -81,6 +86,18 @@ int bench_prepare(void)
     return 0;
 }
 
+void bench_figure(struct bench_run *run, const char *name, uint64_t value, uint64_t per)
+{
+    ASSERT(run->nfigures < BENCH_FIGURES_MAX);
+    run->figures[run->nfigures++] = (struct bench_figure){name, value, per};
+}
+
+void bench_each(struct bench_run *run, void (*function)(void *hart))
+{
+    for (unsigned i = 0; i < run->nharts; i++)
+        smp_call(hart_mask_one(i), function, &run->harts[i]);
+}
+
 void bench_record(struct bench_hart *hart, enum bench_latency kind, uint64_t since, uint64_t until)
 {
     uint64_t took = until - since;
@@ -133,16 +150,33 @@ static void end(struct bench_hart *hart)
 }
 
 /* Works for so long. What the last call of it measured is what a trial reports. */
-static void spend(struct bench_hart *hart, uint64_t span)
+static void spend(struct bench_hart *hart, uint64_t span, bool reported)
 {
     const struct workload *workload = hart->run->workload;
     uint64_t rounds =
         clock_kind() == CLOCK_MODEL ? DIV_CEIL(workload->rounds, MODEL_ROUNDS_DIVISOR) : workload->rounds;
+    hart->reported = reported;
     begin(hart, span);
     do
         workload->run(hart, rounds);
     while (workload->collective ? !over_together(hart) : !bench_over(hart));
     end(hart);
+}
+
+/* Pieces until their time is up: for workloads whose rounds are long, one of them. All harts see the same bounds, so
+ * all do the same number. Untimed, so that the latencies are those of warm caches. */
+static void warm_up_watched(struct bench_hart *hart, uint64_t span)
+{
+    bool timed = hart->timed;
+    uint64_t began = bench_meet(hart), now;
+    hart->timed = false;
+    do {
+        spend(hart, span / WARM_UP_PIECES, false);
+        now = bench_meet(hart); /* none goes on before hart 0 has come to the next meeting */
+        if (hart->index == 0)
+            memory_watch(hart->run);
+    } while (now - began < span);
+    hart->timed = timed;
 }
 
 /* A hart's share of a trial. Participants are the harts 0 … n − 1, so a hart's index is its place. */
@@ -151,8 +185,11 @@ static void take_part(void *argument)
     struct bench_run *run = argument;
     struct bench_hart *hart = &run->harts[hart_index()];
     model_enter(run->nharts);
-    spend(hart, run->span / WARM_UP_DIVISOR);
-    spend(hart, run->span);
+    if (hart->timed)
+        warm_up_watched(hart, run->span / WARM_UP_DIVISOR);
+    else
+        spend(hart, run->span / WARM_UP_DIVISOR, false);
+    spend(hart, run->span, !hart->timed);
     model_leave();
 }
 
@@ -196,6 +233,7 @@ static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct t
         run->harts[i].round = 0;
     }
     smp_call(hart_mask_first(run->nharts), take_part, run);
+    memory_watch(run);
     summarise(run, trial);
 }
 
@@ -256,14 +294,6 @@ static void collect_latencies(struct bench_run *run, struct bench_result *result
     }
 }
 
-static void inspect_memory(struct bench_run *run, struct bench_result *result)
-{
-    if (!run->variant.frame)
-        return;
-    result->metadata_bytes = run->variant.frame->metadata_size(run->arena.nframes, run->arena.nharts);
-    result->stranded_frames = frame_stranded_count(&run->arena);
-}
-
 /* After teardown nothing is held: every frame has to be back, once. */
 static int inspect_arena(struct bench_run *run, struct bench_result *result, struct writer *why)
 {
@@ -309,6 +339,7 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
         writer_format(why, "setup: %s", error_text(error));
         return error;
     }
+    memory_watch(&run);
     if (plan->ready)
         plan->ready(&run);
     for (unsigned i = 0; i < plan->trials; i++)
@@ -317,7 +348,11 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     run_trial(&run, span, true, &discarded);
     choose(trials, plan->trials, result);
     collect_latencies(&run, result);
-    inspect_memory(&run, result);
+    memory_inspect(&run, &result->memory);
+    if (workload->conclude)
+        workload->conclude(&run);
+    result->nfigures = run.nfigures;
+    memcpy(result->figures, run.figures, sizeof(result->figures));
     error = workload->check ? workload->check(&run, why) : 0;
     if (workload->teardown)
         workload->teardown(&run);

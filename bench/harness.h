@@ -4,6 +4,7 @@
 
 #include "arch/model_page.h"
 #include "bench/bench.h"
+#include "bench/memory.h"
 
 #define TRIALS_MAX 31
 
@@ -25,10 +26,11 @@ struct bench_result {
     uint64_t fairness_millionths;
     uint64_t counters[COUNTER_COUNT];
     uint64_t model[MODEL_STAT_COUNT]; /* where cycles went and what happened; all 0 without a model */
-    size_t metadata_bytes;
-    size_t stranded_frames; /* after the last trial */
+    struct bench_memory memory;
     uint64_t misuses;
     const struct histogram *latency[BENCH_LATENCIES]; /* of all harts; valid until the next data point */
+    unsigned nfigures;
+    struct bench_figure figures[BENCH_FIGURES_MAX]; /* of the workload */
 };
 
 /** bench_prepare - buffers for histograms; once, before the first data point. 0 or ERR_NO_MEMORY. */

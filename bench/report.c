@@ -84,16 +84,44 @@ static void write_attribution(struct json *json, const struct bench_result *resu
     json_object_end(json);
 }
 
-static void write_memory(struct json *json, const struct bench_result *result)
+/* Null where the allocator has no huge frames to be broken up, and where nothing is free. */
+static void write_fragmentation(struct json *json, const struct bench_memory *memory)
+{
+    if (memory->has_huge && memory->huge_frames <= memory->free_frames)
+        json_ratio(json, "fragmentation", memory->free_frames - memory->huge_frames, memory->free_frames, 6);
+    else
+        json_null(json, "fragmentation");
+}
+
+static void write_memory(struct json *json, const struct bench_memory *memory)
 {
     json_object_begin(json, "memory");
-    json_unsigned(json, "metadata_bytes", result->metadata_bytes);
-    json_unsigned(json, "stranded_frames", result->stranded_frames);
-    json_null(json, "fragmentation");
+    json_unsigned(json, "arena_frames", memory->arena_frames);
+    json_unsigned(json, "metadata_bytes", memory->metadata_bytes);
+    json_unsigned(json, "stranded_frames", memory->stranded_frames);
+    json_unsigned(json, "stranded_frames_max", memory->stranded_frames_max);
+    write_fragmentation(json, memory);
     json_object_end(json);
 }
 
-static void write_numbers(struct json *json, const struct bench_result *result, unsigned trials)
+/* The workload's own findings: whole numbers, and decimals where they are quotients. */
+static void write_figures(struct json *json, const struct bench_result *result)
+{
+    if (result->nfigures == 0)
+        return;
+    json_object_begin(json, "figures");
+    for (unsigned i = 0; i < result->nfigures; i++) {
+        const struct bench_figure *figure = &result->figures[i];
+        if (figure->per == 1)
+            json_unsigned(json, figure->name, figure->value);
+        else
+            json_ratio(json, figure->name, figure->value, figure->per, 3);
+    }
+    json_object_end(json);
+}
+
+static void write_numbers(
+    struct json *json, const struct workload *workload, const struct bench_result *result, unsigned trials)
 {
     json_unsigned(json, "ops", result->ops);
     json_unsigned(json, "cycles", result->cycles);
@@ -110,6 +138,8 @@ static void write_numbers(struct json *json, const struct bench_result *result, 
         json_null(json, "insns_per_op");
     write_latency(json, "latency", result->latency[BENCH_TAKE]);
     write_latency(json, "latency_free", result->latency[BENCH_GIVE]);
+    if (workload->latency_more)
+        write_latency(json, workload->latency_more, result->latency[BENCH_MORE]);
     json_ratio(json, "fairness", result->fairness_millionths, 1000000, 6);
 }
 
@@ -125,11 +155,12 @@ void report_result(
         point->workload->parameters(&json);
         json_object_end(&json);
     }
-    write_numbers(&json, result, trials);
+    write_numbers(&json, point->workload, result, trials);
+    write_figures(&json, result);
     write_counters(&json, result);
     if (clock_kind() == CLOCK_MODEL)
         write_attribution(&json, result);
-    write_memory(&json, result);
+    write_memory(&json, &result->memory);
     json_string(&json, "status", reason ? "failed" : "ok");
     if (reason)
         json_string(&json, "reason", reason);

@@ -15,8 +15,8 @@ LATEST = os.path.join(RESULTS, "latest")
 
 # The order in which DESIGN shows a result; what else the guest says comes behind.
 FIELDS = ("bench", "variant", "harts", "clock", "profile", "parameters", "ops", "cycles", "ops_per_sec", "cycles_per_op",
-          "insns_per_op", "speedup", "efficiency", "latency", "latency_free", "fairness", "attribution", "counters", "memory",
-          "trials", "spread", "status", "reason")
+          "insns_per_op", "speedup", "efficiency", "latency", "latency_free", "latency_last", "latency_none",
+          "fairness", "figures", "attribution", "counters", "memory", "trials", "spread", "status", "reason")
 # Counters that the guest cannot read by itself.
 OUTSIDE_COUNTERS = {"line_transfer": None}
 

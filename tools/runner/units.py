@@ -6,7 +6,9 @@ SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"))
 
 
 def si(value):
-    """Three significant digits and an SI prefix: 31.2M, 840k, 7.00."""
+    """Three significant digits and an SI prefix: 31.2M, 840k, 7.00; 0 is 0."""
+    if value == 0:
+        return "0"
     for scale, prefix in SI:
         if value >= scale * 0.9995 or scale == SI[-1][0]:
             scaled = value / scale
