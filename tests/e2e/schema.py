@@ -2,19 +2,26 @@
 
 LATENCY = ("p50", "p90", "p99", "p999", "max")
 COUNTERS = ("refill", "drain", "lock_acquire", "lock_contend", "line_transfer", "ipi", "sfence")
-MEMORY = ("metadata_bytes", "stranded_frames", "fragmentation")
+MEMORY = ("arena_frames", "metadata_bytes", "stranded_frames", "stranded_frames_max", "fragmentation")
 # What may be null: what the clock or the allocator gives no way to know.
 UNKNOWN = {"line_transfer", "fragmentation"}
 AXES = ("frame", "lock")
 # name: (types, whether null may stand for "not known here")
 MEASURED = {
     "ops": ((int,), False), "cycles": ((int,), False), "ops_per_sec": ((int, float), False),
-    "cycles_per_op": ((int, float), False), "insns_per_op": ((int, float), True), "speedup": ((int, float), True),
-    "efficiency": ((int, float), True), "latency": ((dict,), False), "fairness": ((int, float), False),
+    "cycles_per_op": ((int, float), True), "insns_per_op": ((int, float), True), "speedup": ((int, float), True),
+    "efficiency": ((int, float), True), "latency": ((dict,), True), "fairness": ((int, float), False),
     "counters": ((dict,), False), "memory": ((dict,), False), "trials": ((int,), False), "spread": ((dict,), False),
 }
 # Beyond DESIGN's fields, where they apply: how long frees took, and what a workload was set to.
 OPTIONAL = ("latency_free", "parameters")
+# What a workload finds besides: further distributions (null when empty) and figures, all of them always there.
+OF_WORKLOAD = {
+    "frame.frag": (("latency_none",), ("huge_had", "huge_ideal", "free_frames", "occupancy")),
+    "frame.exhaust": (("latency_last",), ("last_frames", "slack_frames", "cycles_per_op_before", "cycles_per_op_last")),
+}
+# Their operation is something had, and there may be nothing to be had: the one case in which a rate may be 0.
+MAY_FIND_NOTHING = {"frame.frag"}
 # Under the model only: where an operation's cycles went, and what happened.
 CAUSES = ("compute", "miss", "queue", "tlb", "store_drain", "atomic", "trap", "ipi_wait", "spin", "mmio")
 EVENTS = ("insns", "line_transfer", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "model_ipi", "rescue")
@@ -74,9 +81,37 @@ def _modelled(result):
     _require(result["counters"]["rescue"] == 0, "harts were let go out of order")
     _require(result["trials"] == 1 and result["spread"]["min"] == result["spread"]["max"], "several trials")
     _require(isinstance(result["profile"], str), "no profile")
-    _require(isinstance(result["insns_per_op"], (int, float)), "no instruction count")
+    _require(result["ops"] == 0 or isinstance(result["insns_per_op"], (int, float)), "no instruction count")
     if result["bench"] != "frame.random":
         _require(sum(result["attribution"].values()) <= 1.001 * result["cycles"], "more causes than cycles")
+
+
+def _own(result):
+    """What this workload alone has, besides; returns the names of its fields."""
+    latencies, figures = OF_WORKLOAD.get(result["bench"], ((), ()))
+    for name in latencies:
+        _require(name in result, f"{name} is missing")
+        if result[name] is not None:
+            _percentiles(result[name], name)
+    if not figures:
+        return set()
+    _require(set(result.get("figures", {})) == set(figures), f"figures: {result.get('figures')}")
+    _numbers(_known_figures(result["figures"]), set(), (int, float), "figures")
+    return {*latencies, "figures"}
+
+
+def _known_figures(figures):
+    """Those that are not quotients of nothing."""
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _memory(memory, bench):
+    _require(set(memory) == set(MEMORY), f"memory has {sorted(memory)}")
+    _numbers(_known(memory), set(MEMORY) - UNKNOWN, (int, float), "memory")
+    _require(memory["stranded_frames"] <= memory["stranded_frames_max"] <= memory["arena_frames"], f"memory: {memory}")
+    _require((memory["arena_frames"] > 0) == bench.startswith("frame."), f"arena_frames of {bench}: {memory}")
+    if memory["fragmentation"] is not None:
+        _require(memory["fragmentation"] <= 1, f"fragmentation is {memory['fragmentation']}")
 
 
 def check_result(result):
@@ -95,16 +130,19 @@ def check_result(result):
     _fields(result, MEASURED)
     if result["clock"] == "model":
         _modelled(result)
-    extra = set(result) - set(ALWAYS) - set(MEASURED) - set(OPTIONAL) - ({"attribution"} if result["clock"] == "model" else set())
+    known = {*ALWAYS, *MEASURED, *OPTIONAL, *_own(result)}
+    extra = set(result) - known - ({"attribution"} if result["clock"] == "model" else set())
     _require(not extra, f"fields that nobody has documented: {extra}")
+    nothing = result["bench"] in MAY_FIND_NOTHING and result["ops"] == 0
+    _require(nothing or (result["latency"] is not None and result["cycles_per_op"] is not None), "nothing was measured")
     for name in ("latency", "latency_free"):
-        if name == "latency" or result.get(name) is not None:
+        if result.get(name) is not None:
             _percentiles(result[name], name)
     _numbers(_known(result["counters"]), set(COUNTERS) - UNKNOWN, (int,), "counters")
-    _numbers(_known(result["memory"]), set(MEMORY) - UNKNOWN, (int, float), "memory")
-    _require(set(COUNTERS) <= set(result["counters"]) and set(MEMORY) <= set(result["memory"]), "a member is missing")
+    _memory(result["memory"], result["bench"])
+    _require(set(COUNTERS) <= set(result["counters"]), "a counter is missing")
     _numbers(result["spread"], ("min", "max"), (int, float), "spread")
-    _require(result["ops"] > 0 and result["ops_per_sec"] > 0, "nothing was done")
+    _require(nothing or (result["ops"] > 0 and result["ops_per_sec"] > 0), "nothing was done")
     _require(result["spread"]["min"] <= result["ops_per_sec"] * 1.001, "the worst trial is better than the median")
     _require(result["spread"]["max"] >= result["ops_per_sec"] * 0.999, "the best trial is worse than the median")
     _require(1 / result["harts"] - 0.001 <= result["fairness"] <= 1.001, f"fairness is {result['fairness']}")
@@ -132,5 +170,6 @@ def check_set(results):
         base = seen.get((bench, variant, 1))
         if result["status"] != "ok" or base is None or base["status"] != "ok":
             continue
-        _require(result["speedup"] is not None, f"no speedup though one hart was measured: {bench} {variant} {harts}")
-        _close(result["speedup"], result["ops_per_sec"] / base["ops_per_sec"], f"speedup of {bench} {variant} {harts}")
+        _require(result["speedup"] is not None or base["ops"] == 0, f"no speedup though one hart was measured: {bench} {variant} {harts}")
+        if base["ops"]:
+            _close(result["speedup"], result["ops_per_sec"] / base["ops_per_sec"], f"speedup of {bench} {variant} {harts}")

@@ -30,7 +30,8 @@ class BenchTest(support.TestCase):
         self.assertEqual({r["harts"] for r in results}, {1, 2})
         names = {r["bench"] for r in results}
         self.assertLessEqual({"frame.churn", "frame.batch", "frame.bulk", "frame.random", "frame.remote", "frame.mixed",
-                              "frame.put", "frame.share", "lock.counter"}, names)
+                              "frame.put", "frame.share", "frame.huge", "frame.frag", "frame.exhaust", "lock.counter"},
+                             names)
         self.assertLessEqual({"bitmap", "hartcache"}, {r["variant"].get("frame") for r in results})
         for name in names:
             self.assertIn(name, done.out)
@@ -60,6 +61,43 @@ class BenchTest(support.TestCase):
         self.assertEqual(transfers["frame.share", 1], 0)
         self.assertGreater(transfers["frame.share", 4], 1)
 
+    def hard(self, harts, *words):
+        """What the workloads at the edge of memory found: {(benchmark, allocator, harts): result}."""
+        self.out = os.path.join(self.folder, "-".join((str(harts), *words)))
+        self.assert_ok(self.bench("BENCH=frame.huge,frame.frag,frame.exhaust", "FRAME=bitmap,hartcache", "MEM=256M",
+                                  f"HARTS={harts}", *words))
+        schema.check_set(self.lines())
+        return {(r["bench"], r["variant"]["frame"], r["harts"]): r for r in self.lines()}
+
+    def test_edge_of_memory(self):
+        results = self.hard("1,8")
+        for (bench, frame, harts), r in results.items():
+            where = f"{bench} {frame} {harts}"
+            memory, figures, failed = r["memory"], r.get("figures"), r["counters"]["failed_ops"]
+            self.assertEqual(memory["arena_frames"], 16384, where)
+            if frame == "bitmap":
+                self.assertEqual(memory["stranded_frames_max"], 0, where)
+            if bench == "frame.huge":
+                self.assertEqual((failed, memory["fragmentation"]), (0, 0), where)
+            elif bench == "frame.frag":
+                self.assertTrue(0 < figures["huge_had"] < figures["huge_ideal"], where)
+                self.assertTrue(0.2 < figures["occupancy"] < 0.3, where)
+                self.assertGreater(memory["fragmentation"], 0.5, where)
+                # Each hart asks once in vain a round.
+                self.assertTrue(failed >= harts and failed % harts == 0, where)
+            else:
+                self.assertEqual(failed, 0, where)
+                self.assertLessEqual(figures["last_frames"], 16384 // 100, where)
+                self.assertIsNotNone(r["latency_last"], where)
+        caches = results["frame.exhaust", "hartcache", 8]["memory"]
+        self.assertGreater(caches["stranded_frames_max"], 0)
+
+    def test_age_is_the_same_under_every_clock(self):
+        model, host = self.hard("2"), self.hard("2", "CLOCK=host")
+        for frame in ("bitmap", "hartcache"):
+            point = ("frame.frag", frame, 2)
+            self.assertEqual(model[point]["figures"], host[point]["figures"])
+
     def test_no_speedup_without_one_hart(self):
         self.assert_ok(self.bench("HARTS=2", "BENCH=frame.churn", "FRAME=bitmap"))
         self.assertEqual([r["speedup"] for r in self.lines()], [None] * len(self.lines()))
@@ -88,7 +126,7 @@ class BenchTest(support.TestCase):
         self.refuse("BENCH=frame.churn,nonesuch", "nonesuch", "frame.batch")
 
     def test_unknown_allocator(self):
-        self.refuse("FRAME=nonesuch", "nonesuch", "bitmap", "hartcache")
+        self.refuse("FRAME=buddy", "buddy", "bitmap", "hartcache")
 
     def test_unknown_lock(self):
         self.refuse("LOCK=futex", "futex", "tas", "ttas", "ticket", "mcs")

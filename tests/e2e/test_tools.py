@@ -204,7 +204,7 @@ class TableTest(unittest.TestCase):
 
     def test_si(self):
         for value, text in ((0.5, "500m"), (1, "1.00"), (999.4, "999"), (999.9, "1.00k"), (31.2e6, "31.2M"),
-                            (99.96e3, "100k"), (5e12, "5.00T")):
+                            (99.96e3, "100k"), (5e12, "5.00T"), (0, "0")):
             self.assertEqual(units.si(value), text)
 
 

@@ -1,8 +1,12 @@
 /* The harness: the moments between which it measures. */
 #include "bench/bench.h"
 #include "bench/harness.h"
+#include "bench/workloads.h"
+#include "lib/error.h"
+#include "lib/select.h"
 #include "smp/call.h"
 #include "tests/kernel/test.h"
+#include "trace/inject.h"
 
 #define MEETINGS 50
 
@@ -36,15 +40,26 @@ TEST(bench_harts_agree_when_they_met)
     }
 }
 
+static struct bench_result result;
+static char reason[400];
+static void (*to_spoil)(struct bench_run *bench); /* called between setup and the first trial */
+
+/* Measures for so long; what went wrong is in `reason`. */
+static int measure_for(const struct workload *workload, struct bench_variant variant, uint64_t trial_ms)
+{
+    const struct bench_plan plan = {.trials = 1, .trial_ms = trial_ms, .seed = 1, .ready = to_spoil};
+    struct buffer_writer why;
+    buffer_writer_init(&why, reason, sizeof(reason));
+    return bench_measure(workload, variant, hart_count(), &plan, &result, &why.writer);
+}
+
 static void measure(const struct workload *workload, struct bench_variant variant)
 {
-    static struct bench_result result;
-    const struct bench_plan plan = {.trials = 1, .trial_ms = 5, .seed = 1};
-    char text[200];
-    struct buffer_writer why;
-    buffer_writer_init(&why, text, sizeof(text));
-    CHECK(bench_measure(workload, variant, hart_count(), &plan, &result, &why.writer) == 0);
-    bool ours = workload->axis != BENCH_MACHINE; /* those may be one hart's work, and time nothing */
+    CHECK(measure_for(workload, variant, 5) == 0);
+    /* A benchmark of the machine may be one hart's work and time nothing; an aged arena may have nothing to give. */
+    bool ours = workload->axis != BENCH_MACHINE;
+    if (workload == &workload_frame_frag)
+        return;
     CHECK(result.ops >= (ours ? hart_count() : 1) && result.ops_per_sec > 0);
     CHECK(result.latency[BENCH_TAKE]->total > 0 || !ours);
 }
@@ -58,4 +73,67 @@ TEST(bench_every_workload_ends_and_is_right)
             (struct bench_variant){.frame = axis == BENCH_FRAME ? frame_allocator_at(0) : NULL,
                 .lock = axis == BENCH_MACHINE ? NULL : &lock_ttas});
     }
+}
+
+/* What frame.huge, frame.frag and frame.exhaust ask for is where designs differ. */
+TEST(bench_every_allocator_passes_the_hard_workloads)
+{
+    static const struct workload *const hard[] = {
+        &workload_frame_huge, &workload_frame_frag, &workload_frame_exhaust};
+    CHECK(bench_prepare() == 0);
+    for (size_t i = 0; frame_allocator_at(i); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(hard); k++) {
+            if (hard[k]->order <= frame_allocator_at(i)->order_max)
+                measure(hard[k], (struct bench_variant){frame_allocator_at(i), &lock_ttas});
+        }
+        CHECK(result.latency[BENCH_MORE]->total > 0);
+    }
+}
+
+TEST(bench_memory_is_counted)
+{
+    const struct frame_allocator_ops *ops = frame_allocator_find("hartcache");
+    struct bench_variant variant = {ops, &lock_ttas};
+    CHECK(bench_prepare() == 0);
+    CHECK(measure_for(&workload_frame_batch, variant, 5) == 0);
+    const struct bench_memory *memory = &result.memory;
+    CHECK(memory->metadata_bytes == ops->metadata_size(memory->arena_frames, hart_count()));
+    /* 64 frames came back to each hart that took part. */
+    CHECK(memory->stranded_frames > 0 && memory->stranded_frames <= memory->stranded_frames_max);
+    CHECK(memory->free_frames == memory->arena_frames);
+    CHECK(memory->huge_frames == memory->free_frames); /* nothing is held, and caches do not hide anything */
+
+    CHECK(measure_for(&workload_frame_frag, variant, 5) == 0);
+    CHECK(memory->free_frames > memory->arena_frames / 2 && memory->free_frames < memory->arena_frames);
+    CHECK(memory->huge_frames < memory->free_frames);
+}
+
+/* More than the part of the arena that frame.exhaust leaves free, forgotten once it has been filled. */
+static void forget_frames(struct bench_run *bench)
+{
+    for (size_t i = 0; i < bench->arena.nframes / 20; i++)
+        (void)frame_alloc(&bench->arena, 0, 0);
+}
+
+/* Somebody with a permit does not find a frame that is lost. */
+TEST(bench_exhaust_sees_lost_frames)
+{
+    struct bench_variant variant = {frame_allocator_find("bitmap"), &lock_ttas};
+    CHECK(bench_prepare() == 0);
+    to_spoil = forget_frames;
+    CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
+    to_spoil = NULL;
+    CHECK(select_match("*found nothing though a frame was free*", reason));
+}
+
+/* A point is right only if its allocator is: a bug that no operation noticed is found behind it. */
+TEST(bench_planted_bugs_fail_the_point)
+{
+    struct bench_variant variant = {frame_allocator_find("bitmap"), &lock_ttas};
+    CHECK(bench_prepare() == 0);
+    plant_set(PLANT_BITMAP_LOST);
+    CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
+    plant_set(PLANT_BITMAP_TWICE);
+    CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
+    plant_set(PLANT_NONE);
 }

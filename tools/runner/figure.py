@@ -120,6 +120,11 @@ class Figure:
             self.notes.append(f"Harts outnumber the {run['host']['cores']} host cores: beyond that the host's"
                               " scheduler is measured too.")
 
+    def note_once(self, text):
+        """A line of small print."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def harts_axis(self, harts):
         tics = ", ".join(f"'{n}' {n}" for n in harts)
         low, high = (harts[0], harts[-1]) if len(harts) > 1 else (harts[0] / 2, harts[0] * 2)

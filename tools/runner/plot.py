@@ -46,10 +46,12 @@ def _throughput(run, bench, curves):
     figure = Figure(run, f"{bench}.throughput", f"{bench}: throughput", "operations per second")
     harts = _measured_harts(curves)
     figure.harts_axis(harts)
-    bounds = [value for curve in curves for p in curve.points.values() for value in
+    bounds = [value for curve in curves for p in curve.points.values() if p["ops_per_sec"] for value in
               (p["ops_per_sec"], p.get("spread", {}).get("min") or p["ops_per_sec"],
                p.get("spread", {}).get("max") or p["ops_per_sec"])]
-    best = max((c.points[1]["ops_per_sec"] for c in curves if 1 in c.points), default=None)
+    if not bounds:
+        return None
+    best = max((c.points[1]["ops_per_sec"] for c in curves if 1 in c.points), default=0)
     if best:
         bounds.append(best * harts[-1])
         figure.add([(n, best * n) for n in harts],
@@ -59,10 +61,14 @@ def _throughput(run, bench, curves):
     for curve in curves:
         rows = []
         for n, point in sorted(curve.points.items()):
+            if not point["ops_per_sec"]:
+                figure.note_once("A throughput of 0 has no place on the scale and is not drawn.")
+                continue
             spread = point.get("spread") or {"min": point["ops_per_sec"], "max": point["ops_per_sec"]}
             rows.append((n, point["ops_per_sec"], spread["min"] or point["ops_per_sec"], spread["max"]))
-        apart = _with_errors(figure, curves, curve, rows)
-        marks.add(figure, curve, apart)
+        if rows:
+            apart = _with_errors(figure, curves, curve, rows)
+            marks.add(figure, curve, apart)
     marks.explain(figure)
     return figure
 
