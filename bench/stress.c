@@ -18,7 +18,8 @@
 #include "mm/memory.h"
 #include "smp/call.h"
 
-/* A slice is this many steps of each hart, or this long: under locks that convoy steps become slow. */
+/* A slice is this many steps of each hart, or this long: under locks that convoy steps become slow. Shorter when the
+ * run is: each design shall have had all its slices over one kind of lock in the first half of it. */
 #define SLICE_STEPS 20000
 #define SLICE_HZ    5
 
@@ -114,7 +115,7 @@ static void stress_variant(const struct frame_allocator_ops *frame, const struct
     frame_refs_init(&stress.refs, &stress.arena, stress.counts);
     for (stress.kind = 0; stress.kind < SLICE_KINDS && !over(); stress.kind++) {
         stress.slice++;
-        stress.slice_end = time_now() + time_hz() / SLICE_HZ;
+        stress.slice_end = time_now() + stress.slice_length;
         smp_call(all, run_slice, NULL);
         inspect();
         if (failed())
@@ -122,6 +123,8 @@ static void stress_variant(const struct frame_allocator_ops *frame, const struct
         smp_call(hart_mask_one(stress.slice % hart_count()), empty_hands, NULL);
         inspect();
     }
+    if (stress.kind == SLICE_KINDS)
+        stress.variants++;
 }
 
 static int make_hands(void)
@@ -135,6 +138,14 @@ static int make_hands(void)
             return ERR_NO_MEMORY;
     }
     return 0;
+}
+
+static size_t chosen_designs(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; frame_allocator_at(i); i++)
+        count += selection_has_frame(frame_allocator_at(i));
+    return count;
 }
 
 static void report(uint64_t began)
@@ -152,6 +163,7 @@ static void report(uint64_t began)
     json_ratio(&json, "seconds", time_now() - began, time_hz(), 1);
     json_unsigned(&json, "seed", stress.seed);
     json_unsigned(&json, "harts", hart_count());
+    json_unsigned(&json, "designs", MIN(stress.variants, chosen_designs()));
     json_unsigned(&json, "slices", stress.slice);
     json_unsigned(&json, "operations", operations);
     json_unsigned(&json, "checks", checks);
@@ -177,6 +189,8 @@ static int run_stress(void)
 {
     uint64_t began = time_now();
     stress.end = began + stress.seconds * time_hz();
+    stress.slice_length =
+        MIN(time_hz() / SLICE_HZ, (stress.end - began) / 2 / (chosen_designs() * SLICE_KINDS));
     stress.seed = bench_selection()->seed;
     if (make_hands()) {
         console_format("error: no memory for what %u harts hold\n", hart_count());

@@ -46,7 +46,8 @@ struct stress {
     uint64_t seed;
     uint64_t seconds;
     enum plant planted; /* in check builds */
-    uint64_t end, slice_end; /* of `time` */
+    uint64_t end, slice_end, slice_length; /* of `time` */
+    size_t variants; /* that had all slices; each design is in the first few */
     _Atomic uint64_t asked_for; /* frames held or being asked for; SLICE_BRIM keeps it within the arena */
     _Atomic uint32_t failures;
     _Atomic block_t exchange[EXCHANGE_PLACES];

@@ -14,7 +14,13 @@
     X(HARTCACHE_LOST, "hartcache.lost", "every 1000th frame pushed on a hart's cache falls off it")          \
     X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")        \
     X(REFS_LOST, "refs.lost", "every 1000th reference to a shared frame that is given up stays counted")     \
-    X(REFS_TWICE, "refs.twice", "every 1000th put of a shared frame takes itself for the last one")
+    X(REFS_TWICE, "refs.twice", "every 1000th put of a shared frame takes itself for the last one")          \
+    X(CASCADE_LOST, "cascade.lost", "every 1000th free of a frame is forgotten")                             \
+    X(CASCADE_TWICE, "cascade.twice", "every 1000th frame given out is still marked free")                   \
+    X(BUDDY_LOST, "buddy.lost", "every 1000th free of a block is forgotten")                                 \
+    X(BUDDY_TWICE, "buddy.twice", "every 1000th block given out is still on its free list")                  \
+    X(BUDDY_PCP_LOST, "buddy_pcp.lost", "every 1000th block freed comes onto no list")                       \
+    X(BUDDY_PCP_TWICE, "buddy_pcp.twice", "every 1000th block off a hart's list stays on it")
 
 enum plant {
     PLANT_NONE,

@@ -15,7 +15,10 @@
 /* The registry: one line a design. */
 #define DESIGN_LIST(X)                                                                                       \
     X(frame_bitmap)                                                                                          \
-    X(frame_hartcache)
+    X(frame_hartcache)                                                                                       \
+    X(frame_cascade)                                                                                         \
+    X(frame_buddy)                                                                                           \
+    X(frame_buddy_pcp)
 
 #define DESIGN_DECLARE(ops) extern const struct frame_allocator_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)

@@ -126,7 +126,7 @@ class BenchTest(support.TestCase):
         self.refuse("BENCH=frame.churn,nonesuch", "nonesuch", "frame.batch")
 
     def test_unknown_allocator(self):
-        self.refuse("FRAME=buddy", "buddy", "bitmap", "hartcache")
+        self.refuse("FRAME=nonesuch", "nonesuch", "bitmap", "hartcache")
 
     def test_unknown_lock(self):
         self.refuse("LOCK=futex", "futex", "tas", "ttas", "ticket", "mcs")

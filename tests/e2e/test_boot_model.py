@@ -48,6 +48,13 @@ class ModelTest(support.TestCase):
         self.assertEqual(eight["hartcache"]["counters"]["line_transfer"], 0)
         self.assertGreater(eight["mcs"]["speedup"], 1.5 * eight["ticket"]["speedup"])
 
+    def test_the_curves_of_linux(self):
+        """Its lists spare the zone in a churn, and do not where frames come back to other harts in any order."""
+        self.out = self.measure("out", "BENCH=frame.churn,frame.random", "FRAME=buddy_pcp", "HARTS=1,8")
+        churn, random = ([r for r in self.lines() if r["bench"] == bench] for bench in ("frame.churn", "frame.random"))
+        self.assertGreaterEqual(churn[-1]["speedup"], 7.8)
+        self.assertGreaterEqual(random[-1]["cycles_per_op"], 3 * random[0]["cycles_per_op"])
+
     def test_sixty_four_harts(self):
         self.out = self.measure("out", "BENCH=frame.churn", "FRAME=hartcache", "HARTS=1,64")
         self.assertGreaterEqual(self.lines()[-1]["speedup"], 58)

@@ -116,6 +116,14 @@ class AnalysisTest(unittest.TestCase):
         self.assertEqual(described["harts"], [1, 2, 8, 16, 32])
         self.assertEqual((described["usl"]["sigma"], described["usl"]["kappa"]), (0.1, 0.01))
 
+    def test_points_at_which_nothing_was_to_be_had_are_no_part_of_the_curve(self):
+        described, = scaling.analyse([*curve("a", rates(0.1, 0.01)), point("a", 64, 1), dict(point("a", 5, 1), ops_per_sec=0)])
+        self.assertEqual(described["knee"]["harts"], 8)
+        described, = scaling.analyse([*curve("a", rates(0, 0)), dict(point("a", 64, 1), ops_per_sec=0)])
+        self.assertEqual((described["usl"]["error"], described["knee"]), (0, None))
+        described, = scaling.analyse([dict(row, ops_per_sec=0) for row in curve("a", rates(0, 0))])
+        self.assertEqual((described["usl"], described["knee"]), (None, None))
+
     def test_curves_are_kept_apart_and_in_order(self):
         rows = [row for pair in zip(curve("b", rates(0, 0)), curve("a", rates(1, 0))) for row in pair]
         self.assertEqual([(c["variant"]["frame"], c["usl"]["sigma"]) for c in scaling.analyse(rows)], [("b", 0), ("a", 1)])
@@ -146,10 +154,23 @@ class KneeTest(unittest.TestCase):
         self.assertIsNone(self.knee(*curve("a", rates(0, 0))))
         self.assertIsNone(self.knee(*curve("a", {2: 1, 4: 1, 8: 1})))
 
-    def test_a_peak_is_at_most_one_doubling_before_it(self):
+    def test_is_never_behind_the_peak(self):
         for sigma, kappa in ((0.0, 0.3), (0.01, 0.05), (0.1, 0.01), (0.0, 0.002)):
             given = rates(sigma, kappa, harts=[2 ** i for i in range(12)])
-            self.assertLessEqual(self.knee(*curve("a", given))["harts"], 2 * max(given, key=given.get))
+            self.assertLessEqual(self.knee(*curve("a", given))["harts"], max(given, key=given.get))
+
+    def test_a_peak_that_is_worth_its_harts(self):
+        found = self.knee(*curve("a", {1: 10, 2: 19, 4: 35, 8: 41, 16: 30}))
+        self.assertEqual((found["harts"], found["is_peak"]), (8, True))
+        self.assertIsNone(self.knee(*curve("a", {1: 10, 2: 19, 4: 35, 8: 41})))     # as far as one knows it still rises
+
+    def test_a_peak_that_is_not(self):
+        found = self.knee(*curve("a", {1: 10, 2: 12, 4: 13, 8: 14, 16: 12}))
+        self.assertEqual((found["harts"], found["is_peak"]), (4, False))
+
+    def test_one_hart_is_no_knee(self):
+        self.assertEqual(self.knee(*curve("a", {1: 10, 2: 9, 4: 8}))["harts"], 2)
+        self.assertIsNone(self.knee(*curve("a", {1: 10})))
 
     def test_lock_wait_and_what_the_machine_did_meanwhile(self):
         one = point("a", 1, 10, {"compute": 90, "queue": 0, "miss": 10}, {"lock_wait_cycles": 0, "lock_contend": 0})
@@ -174,7 +195,7 @@ class KneeTest(unittest.TestCase):
         self.assertEqual(self.knee(one, two)["causes"], [{"name": "lock_wait_cycles", "share": 0.3}])
 
     def test_nothing_known(self):
-        found = self.knee(*curve("a", {1: 10, 2: 12, 4: 5}))
+        found = self.knee(*curve("a", {1: 10, 2: 12, 4: 13, 8: 14}))
         self.assertEqual(scaling_text.mark_words(found), "knee at 4: cause unknown")
 
 
@@ -198,13 +219,13 @@ class ShownTest(support.TestCase):
         self.assertRegex(self.text(self.rows(["a"], sigma=0, kappa=0)), r"a×ttas +0 +0 +none +0\.0% +none")
         self.assertRegex(self.text(self.rows(["a"], sigma=0, kappa=0.0001)), r"a×ttas +0 +0\.000100 +>32 ")
         text = self.text(self.rows(["a"], sigma=0.5, kappa=0.1, harts=(1, 2, 4)))
-        self.assertRegex(text, r"a×ttas +0\.5000 +0\.1000 +\? +0\.0% +4")
+        self.assertRegex(text, r"a×ttas +0\.5000 +0\.1000 +\? +0\.0% +2")
         self.assertIn("measure more hart counts", text)
 
     def test_a_bad_fit_says_so(self):
         rows = [*self.rows(["good"], sigma=0.1, kappa=0.01), *curve("bad", {1: 1, 2: 2, 4: 4, 8: 8, 16: 0.16})]
         text = self.text(rows)
-        self.assertRegex(text, r"bad×ttas +\S+ +\S+ +\? +\d+\.\d% +16")
+        self.assertRegex(text, r"bad×ttas +\S+ +\S+ +\? +\d+\.\d% +8")
         self.assertIn("The law does not describe this curve (bad×ttas).", text)
 
     def test_no_fit_says_why(self):
@@ -243,9 +264,9 @@ class ShownTest(support.TestCase):
 
     def test_knee_is_marked_in_the_figure(self):
         figure = self.figure(["a"], sigma=0.5, kappa=0.1)
-        marks = [i for i, clause in enumerate(figure.plots) if "knee at 4: cause unknown" in clause]
+        marks = [i for i, clause in enumerate(figure.plots) if "knee at 2: cause unknown" in clause]
         self.assertEqual(len(marks), 1)
-        self.assertEqual(figure.blocks[marks[0]], f"4 {rates(0.5, 0.1)[4]:.9g}")
+        self.assertEqual(figure.blocks[marks[0]], f"2 {rates(0.5, 0.1)[2]:.9g}")
         self.assertIn("Ring: ", figure.script())
         self.assertNotIn("knee", self.figure(["a"], sigma=0, kappa=0).script())
 

@@ -109,17 +109,19 @@ def events(one, result):
 
 
 def knee(points):
-    """{harts: result} to the first hart count with an efficiency below one half, and what grew until there; or None. Points
-    at which nothing was to be had are no part of a curve."""
+    """{harts: result} to the count with the greatest throughput, if more were measured, or to the first with an efficiency
+    below one half, whichever comes sooner; and what grew until there. None when neither is there. Points at which nothing was to be had
+    are no part of a curve."""
     points = {n: r for n, r in points.items() if r["ops_per_sec"]}
     if 1 not in points:
         return None
     one = points[1]
-    for harts, result in sorted(points.items()):
+    best = max(sorted(points), key=lambda n: points[n]["ops_per_sec"])
+    for harts, result in sorted(points.items())[1:]:
         efficiency = result["ops_per_sec"] / one["ops_per_sec"] / harts
-        if efficiency < KNEE_EFFICIENCY:
-            return {"harts": harts, "efficiency": round(efficiency, 6), "causes": causes(one, result),
-                    "events": events(one, result)}
+        if efficiency < KNEE_EFFICIENCY or harts == best != max(points):
+            return {"harts": harts, "efficiency": round(efficiency, 6), "is_peak": harts == best != max(points),
+                    "causes": causes(one, result), "events": events(one, result)}
     return None
 
 

@@ -6,7 +6,7 @@ from . import scaling
 from .figure import quote
 from .scaling_text import mark_words
 
-NOTE = "Ring: the first number of harts at which an operation costs over twice what it costs alone"
+NOTE = "Ring: the peak, or where an operation first costs over twice what it costs alone, if that is sooner"
 # Lines of the key that fit beside the axes: at its usual size; and at the smaller one, beyond which it would spread into
 # columns over the axes' place.
 LINES_USUAL, LINES_MAX = 14, 27
@@ -31,6 +31,6 @@ class Marks:
     def explain(self, figure):
         """What the rings are, and a key that fits."""
         if self.knees:
-            figure.notes.append(NOTE + (", and what grew most up to there." if self.worded else "; table.txt says why."))
+            figure.notes.append(NOTE + ("; with what grew most up to there." if self.worded else "; table.txt has the cause."))
         if self.lines > LINES_USUAL:
             figure.settings.append("set key spacing 1.0 font ',10'")

@@ -64,7 +64,7 @@ def block(curves, names, symbols, width):
     if all(len(curve["harts"]) < 2 for curve in curves):
         return
     left = max(map(len, names))
-    yield "  Universal Scalability Law; knee: where an operation first costs over twice what it does alone"
+    yield "  Universal Scalability Law, and the knee: the peak, or where an operation first costs over double"
     yield "  " + " " * left + "".join(head.rjust(cell) for head, cell in HEADS) + "  what grew up to the knee"
     indent = 2 + left + sum(cell for _, cell in HEADS) + 2
     for name, curve in zip(names, curves):

@@ -49,5 +49,6 @@ def _listen(machine, stall_s):
         raise Failure(f"QEMU ended with status {status} before the stress run was done")
     total = session.stress
     print(f"{total['operations']} operations, {total['checks']} checks, {total['failures']} failures in"
-          f" {total['seconds']:.0f} s on {total['harts']} harts; SEED={total['seed']} repeats it", flush=True)
+          f" {total['seconds']:.0f} s on {total['harts']} harts, {total['designs']} allocators; SEED={total['seed']} repeats it",
+          flush=True)
     return 0 if status == 0 and total["failures"] == 0 else 1
