@@ -1,8 +1,10 @@
 /* See frame_model.h. */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "arch/panic.h"
 #include "frame_model.h"
+#include "host.h"
 #include "lib/string.h"
 
 const struct frame_allocator_ops *frame_model_design_after(const struct frame_allocator_ops *ops)
@@ -22,9 +24,24 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
+/* The memory of the frames, of one model as of the next: the host commits what is touched, and only designs that
+ * keep links in free frames touch any. */
+static void *frames_memory(void)
+{
+    static void *memory;
+    if (!memory) {
+        memory = mmap(NULL, MODEL_FRAMES_MAX * PAGE_BYTES, PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        ASSERT(memory != MAP_FAILED);
+    }
+    return memory;
+}
+
 void frame_model_init(struct frame_model *model, const struct frame_allocator_ops *ops,
     const struct lock_ops *lock_kind, size_t nframes, unsigned nharts)
 {
+    ASSERT(nframes <= MODEL_FRAMES_MAX);
+    host_map_frames(frames_memory(), MODEL_BASE);
     memset(model, 0, sizeof(*model));
     model->metadata = allocate(ops->metadata_size(nframes, nharts));
     model->held = allocate(nframes * sizeof(*model->held));

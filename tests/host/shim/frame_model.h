@@ -12,6 +12,9 @@
 /* RAM's place on QEMU's virt machine. */
 #define MODEL_BASE PFN(0x80000)
 
+/* The largest arena of a model: 64 MiB. */
+#define MODEL_FRAMES_MAX ((size_t)16384)
+
 #define DESIGN_FOR_EACH(ops)                                                                                 \
     for (const struct frame_allocator_ops *ops = frame_allocator_at(0); ops;                                 \
          ops = frame_model_design_after(ops))
@@ -33,7 +36,8 @@ struct frame_model {
     size_t nheld; /* frames in them */
 };
 
-/** frame_model_init - an allocator over `nframes` frames that nobody touches; panics if it refuses. */
+/** frame_model_init - an allocator over `nframes` frames, which pfn_to_direct() shows from now on; panics if it
+ *  refuses. The frames of all models are the same memory: one model at a time. */
 void frame_model_init(struct frame_model *model, const struct frame_allocator_ops *ops,
     const struct lock_ops *lock_kind, size_t nframes, unsigned nharts);
 
