@@ -143,6 +143,13 @@ void frame_refuse(
     console_unlock();
 }
 
+int frame_corrupt(const struct frame_allocator *fa, pfn_t pfn, const char *finding)
+{
+    console_format("frame: %s (%s): frame 0x%llx: %s\n", fa->name, fa->ops->name,
+        (unsigned long long)pfn_to_paddr(pfn).value, finding);
+    return ERR_CORRUPT;
+}
+
 const char *frame_misuse_text(enum frame_misuse_kind kind)
 {
     switch (kind) {

@@ -166,6 +166,9 @@ bool frame_misplaced(
 void frame_refuse(struct frame_allocator *fa, enum frame_misuse_kind kind, pfn_t pfn, unsigned order,
     const void *caller) COLD;
 
+/** frame_corrupt - for allocators: say on the console what validation found at a frame. Returns ERR_CORRUPT. */
+int frame_corrupt(const struct frame_allocator *fa, pfn_t pfn, const char *finding) COLD;
+
 /** frame_misuse_text - the kind in words: "double free". */
 const char *frame_misuse_text(enum frame_misuse_kind kind);
 

@@ -3,16 +3,7 @@
  * that is both free and in use or gathered, and every ring is whole. Called while the harts are quiet. And the names
  * of its parts, for reports.
  */
-#include "arch/console.h"
-#include "lib/error.h"
 #include "mm/frame/hartcache.h"
-
-static int report(struct frame_allocator *fa, pfn_t pfn, const char *finding)
-{
-    console_format("frame: %s (hartcache): frame 0x%llx: %s\n", fa->name,
-        (unsigned long long)pfn_to_paddr(pfn).value, finding);
-    return ERR_CORRUPT;
-}
 
 static uint64_t word_at(const _Atomic uint64_t *words, unsigned w)
 {
@@ -70,7 +61,7 @@ static int check_open_word(struct frame_allocator *fa, const struct chunk *chunk
     };
     for (unsigned i = 0; i < ARRAY_SIZE(checks); i++)
         if (checks[i].wrong)
-            return report(fa, pfn_add(first, bits_lowest(checks[i].wrong)), checks[i].finding);
+            return frame_corrupt(fa, pfn_add(first, bits_lowest(checks[i].wrong)), checks[i].finding);
     return 0;
 }
 
@@ -83,8 +74,8 @@ static int check_ring(struct frame_allocator *fa, const struct chunk *chunk, uns
         if (at == number)
             return all->chunks[chunk->next].previous == number && all->chunks[chunk->previous].next == number
                        ? 0
-                       : report(fa, chunk_frame(fa, chunk), "its chunk's ring is broken");
-    return report(fa, chunk_frame(fa, chunk), "its chunk is lost: not in its owner's ring");
+                       : frame_corrupt(fa, chunk_frame(fa, chunk), "its chunk's ring is broken");
+    return frame_corrupt(fa, chunk_frame(fa, chunk), "its chunk is lost: not in its owner's ring");
 }
 
 static int check_open(struct frame_allocator *fa, const struct chunk *chunk, uint32_t state)
@@ -105,23 +96,23 @@ static int check_whole(struct frame_allocator *fa, const struct chunk *chunk, ui
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
         if (word_at(chunk->free, w) | word_at(chunk->block, w) | word_at(chunk->head, w) |
             gathered_in(fa, number, w, &twice))
-            return report(fa, pfn_add(first, w * 64), "in a chunk that is not open, but has marks");
+            return frame_corrupt(fa, pfn_add(first, w * 64), "in a chunk that is not open, but has marks");
     bool pooled = bitmap_core_block_of(&hartcache_of(fa)->pool, number) == BITMAP_NONE;
     unsigned places = stacks_with(fa, first) + pooled;
     switch (state) {
     case CHUNK_WHOLE:
         if (places != 1)
-            return report(fa, first, places ? "free in two places" : "lost: free, but in no place");
+            return frame_corrupt(fa, first, places ? "free in two places" : "lost: free, but in no place");
         return 0;
     case CHUNK_LARGE:
         if (chunk_state(chunk + 1) != CHUNK_LARGE_2)
-            return report(fa, first, "the first half of a block without a second");
+            return frame_corrupt(fa, first, "the first half of a block without a second");
         break;
     case CHUNK_HUGE:
     case CHUNK_LARGE_2: break;
-    default: return report(fa, first, "its chunk has a state that means nothing");
+    default: return frame_corrupt(fa, first, "its chunk has a state that means nothing");
     }
-    return places ? report(fa, first, "in use and free: given twice") : 0;
+    return places ? frame_corrupt(fa, first, "in use and free: given twice") : 0;
 }
 
 int hartcache_validate(struct frame_allocator *fa)
@@ -136,7 +127,7 @@ int hartcache_validate(struct frame_allocator *fa)
                                      : check_whole(fa, &all->chunks[i], state);
     }
     if (!error && orphans != atomic_load_explicit(&all->norphans, memory_order_relaxed))
-        error = report(fa, fa->base, "the count of open chunks without an owner is wrong");
+        error = frame_corrupt(fa, fa->base, "the count of open chunks without an owner is wrong");
     return error;
 }
 
