@@ -13,6 +13,14 @@
     X(BITMAP_TWICE, "bitmap.twice", "every 1000th frame given out is still marked free")                     \
     X(HARTCACHE_LOST, "hartcache.lost", "every 1000th frame pushed on a hart's cache falls off it")          \
     X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")        \
+    X(TRACKER_LOST, "tracker.lost", "every 1000th free leaves the frame marked in use")                      \
+    X(TRACKER_TWICE, "tracker.twice", "every 1000th frame given out is still marked free")                   \
+    X(STACK_LOST, "stack.lost", "every 1000th frame freed is not put on the stack")                          \
+    X(STACK_TWICE, "stack.twice", "every 1000th frame given out is put on the stack")                        \
+    X(LIST_LOST, "list.lost", "every 1000th frame freed is not linked in")                                   \
+    X(LIST_TWICE, "list.twice", "every 1000th frame given out stays in the list")                            \
+    X(CASLIST_LOST, "caslist.lost", "every 1000th frame freed is not linked in")                             \
+    X(CASLIST_TWICE, "caslist.twice", "every 1000th frame given out is linked in again")                     \
     X(REFS_LOST, "refs.lost", "every 1000th reference to a shared frame that is given up stays counted")     \
     X(REFS_TWICE, "refs.twice", "every 1000th put of a shared frame takes itself for the last one")          \
     X(CASCADE_LOST, "cascade.lost", "every 1000th free of a frame is forgotten")                             \

@@ -18,7 +18,11 @@
     X(frame_hartcache)                                                                                       \
     X(frame_cascade)                                                                                         \
     X(frame_buddy)                                                                                           \
-    X(frame_buddy_pcp)
+    X(frame_buddy_pcp)                                                                                       \
+    X(frame_tracker)                                                                                         \
+    X(frame_stack)                                                                                           \
+    X(frame_list)                                                                                            \
+    X(frame_caslist)
 
 #define DESIGN_DECLARE(ops) extern const struct frame_allocator_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)

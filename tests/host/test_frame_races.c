@@ -1,5 +1,5 @@
 /*
- * Races of "hartcache" made to happen, one at a time, in one thread. The failure points stand exactly where another
+ * Races of "hartcache" and "caslist" made to happen, one at a time, in one thread. The failure points stand exactly where another
  * hart can come between: there it gets its turn. The linker sends inject_due() here (host.mk). What the threads
  * of tsan_frame.c meet once in a long while is met here every time.
  */
@@ -195,6 +195,71 @@ static void test_closing_loses_to_a_thief(void **state)
     finish();
 }
 
+static void start_caslist(void)
+{
+    set_intruder(INJECT_CAS, 0, NULL);
+    host_become_hart(0);
+    frame_model_init(&model, frame_allocator_find("caslist"), &lock_tas, NFRAMES, HARTS);
+    while (!pfn_is_none(frame_model_alloc(&model, 0)))
+        ;
+}
+
+static void alloc_as(unsigned hart, uint64_t index)
+{
+    host_become_hart(hart);
+    assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value + index);
+}
+
+/* The timeline of caslist.c, with A, B and C the frames 11, 22 and 33: what hart 0 has read of A is out of date,
+ * but A is the head again. */
+static void pop_two_and_push_the_first(void)
+{
+    alloc_as(1, 11);
+    alloc_as(1, 22);
+    free_as(1, 11);
+}
+
+static void test_pop_is_not_taken_in_by_the_same_head(void **state)
+{
+    (void)state;
+    start_caslist();
+    free_as(1, 33);
+    free_as(1, 22);
+    free_as(1, 11);
+    set_intruder(INJECT_CAS, 1, pop_two_and_push_the_first);
+    alloc_as(0, 11);
+    frame_model_check(&model);
+    /* C is left, and not B, which hart 1 holds. */
+    alloc_as(0, 33);
+    assert_true(pfn_is_none(frame_model_alloc(&model, 0)));
+    finish();
+}
+
+/* The head changes while hart 0 holds its push, whose link is then to the wrong frame. */
+static void push_two_and_pop_one(void)
+{
+    free_as(1, 33);
+    free_as(1, 22);
+    alloc_as(1, 22);
+}
+
+static void test_push_links_to_the_head_that_it_swaps(void **state)
+{
+    (void)state;
+    start_caslist();
+    free_as(1, 11);
+    set_intruder(INJECT_CAS, 1, push_two_and_pop_one);
+    /* Behind the model's back, which else would take the frame for free before the call has returned. */
+    host_become_hart(0);
+    frame_free(&model.fa, pfn_add(MODEL_BASE, 44), 0);
+    for (unsigned index = 44; index > 0; index -= 11)
+        if (index != 22)
+            assert_int_equal(frame_alloc(&model.fa, 0, 0).value, MODEL_BASE.value + index);
+    frame_free(&model.fa, pfn_add(MODEL_BASE, 11), 0);
+    frame_free(&model.fa, pfn_add(MODEL_BASE, 33), 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +267,8 @@ int main(void)
         cmocka_unit_test(test_push_survives_a_theft),
         cmocka_unit_test(test_exhaustion_is_exact),
         cmocka_unit_test(test_closing_loses_to_a_thief),
+        cmocka_unit_test(test_pop_is_not_taken_in_by_the_same_head),
+        cmocka_unit_test(test_push_links_to_the_head_that_it_swaps),
     };
     return cmocka_run_group_tests_name("frame races", tests, NULL, NULL);
 }
