@@ -21,17 +21,19 @@
 /* Parts of the metadata, one behind the other, each a multiple of a line. */
 struct layout {
     uint32_t nchunks, nwhole, slots;
-    size_t chunks, gather, counts, pool, end;
+    size_t chunks, owners, bits, gather, counts, pool, end;
 };
 
 static struct layout layout_of(size_t nframes, unsigned nharts)
 {
     struct layout at = {.nchunks = DIV_CEIL(nframes, CHUNK_FRAMES), .nwhole = nframes / CHUNK_FRAMES};
-    at.slots = MIN(1u << bits_highest(2 * (uint64_t)at.nchunks - 1), GATHER_SLOTS_MAX);
+    at.slots = CLAMP(1u << bits_highest(2 * (uint64_t)at.nchunks - 1), COUNT_GROUP, GATHER_SLOTS_MAX);
     at.chunks = nharts * sizeof(struct hart_cache) + sizeof(struct hartcache);
-    at.gather = at.chunks + at.nchunks * sizeof(struct chunk);
+    at.bits = at.chunks + at.nchunks * sizeof(struct chunk);
+    at.owners = at.bits + at.nchunks * CHUNK_WORDS * sizeof(uint64_t);
+    at.gather = ALIGN_UP(at.owners + at.nchunks * sizeof(uint64_t), (size_t)CACHE_LINE_BYTES);
     at.counts = at.gather + (size_t)nharts * at.slots * sizeof(struct gathered);
-    size_t hart_counts = ALIGN_UP(at.slots * (sizeof(uint64_t) + sizeof(uint8_t)), (size_t)CACHE_LINE_BYTES);
+    size_t hart_counts = ALIGN_UP(at.slots * (sizeof(uint64_t) + sizeof(uint16_t)), (size_t)CACHE_LINE_BYTES);
     at.pool = at.counts + nharts * hart_counts;
     at.end = at.pool + bitmap_core_bytes(MAX(at.nwhole, 1));
     return at;
@@ -44,13 +46,14 @@ static size_t hartcache_metadata_size(size_t nframes, unsigned nharts)
 
 static void init_cache(struct frame_allocator *fa, const struct layout *at, unsigned hart)
 {
-    struct hartcache *all = hartcache_of(fa);
     struct hart_cache *cache = hart_cache_of(fa, hart);
     uint8_t *metadata = fa->metadata;
     size_t hart_counts = (at->pool - at->counts) / fa->nharts;
     memset(cache, 0, sizeof(*cache));
     cache->word = &cache->no_word;
-    cache->chunk_origin = (uintptr_t)all->chunks - (fa->base.value >> CHUNK_ORDER) * sizeof(struct chunk);
+    cache->free_origin = (uintptr_t)(metadata + at->bits) - fa->base.value / 64 * sizeof(uint64_t);
+    cache->owner_origin =
+        (uintptr_t)(metadata + at->owners) - (fa->base.value >> CHUNK_ORDER) * sizeof(uint64_t);
     cache->ring = CHUNK_NONE;
     cache->refill = 1;
     frame_stack_init(&cache->whole, CLAMP(at->nwhole / WHOLE_SHARE / fa->nharts, 1u, STACK_FRAMES_MAX));
@@ -58,11 +61,12 @@ static void init_cache(struct frame_allocator *fa, const struct layout *at, unsi
     cache->gather.mask = at->slots - 1;
     cache->gather.slot = (struct gathered *)(metadata + at->gather) + (size_t)hart * at->slots;
     cache->gather.key = (_Atomic uint64_t *)(metadata + at->counts + hart * hart_counts);
-    cache->gather.touched = (uint8_t *)(cache->gather.key + at->slots);
+    cache->gather.count = (uint16_t *)(cache->gather.key + at->slots);
+    cache->gather.hand = (uint64_t)at->slots * hart / fa->nharts;
     cache->gather.limit_max = CLAMP(fa->nframes / GATHER_SHARE / fa->nharts, GATHER_MIN, GATHER_MAX);
     store_relaxed(&cache->gather_limit, GATHER_MIN);
     memset(cache->gather.slot, 0, at->slots * sizeof(struct gathered));
-    memset(cache->gather.touched, 0, at->slots);
+    memset(cache->gather.count, 0, at->slots * sizeof(*cache->gather.count));
     for (uint32_t i = 0; i < at->slots; i++)
         store_relaxed(&cache->gather.key[i], CHUNK_NONE);
 }
@@ -82,10 +86,13 @@ static int hartcache_init(struct frame_allocator *fa)
     if (at.nwhole == 0)
         bitmap_core_take(&all->pool, 0); /* the bitmap cannot be empty; this chunk is nobody's */
 
-    memset(all->chunks, 0, at.nchunks * sizeof(struct chunk));
+    memset(all->chunks, 0, at.gather - at.chunks);
     for (uint32_t i = 0; i < at.nchunks; i++) {
-        store_relaxed(&all->chunks[i].state, CHUNK_WHOLE);
-        all->chunks[i].next = all->chunks[i].previous = CHUNK_NONE;
+        struct chunk *chunk = &all->chunks[i];
+        chunk->free = (_Atomic uint64_t *)(metadata + at.bits) + (size_t)i * CHUNK_WORDS;
+        chunk->owner = (_Atomic uint64_t *)(metadata + at.owners) + i;
+        store_relaxed(chunk->owner, CHUNK_CLOSED);
+        chunk->next = chunk->previous = CHUNK_NONE;
     }
     for (unsigned hart = 0; hart < fa->nharts; hart++)
         init_cache(fa, &at, hart);
@@ -96,7 +103,7 @@ static int hartcache_init(struct frame_allocator *fa)
         unsigned left = fa->nframes % CHUNK_FRAMES;
         for (unsigned w = 0; w * 64 < left; w++)
             store_relaxed(&last->free[w], bits_mask(0, MIN(left - w * 64, 64u)));
-        store_relaxed(&last->state, CHUNK_NOBODY);
+        store_relaxed(last->owner, CHUNK_NOBODY);
         store_relaxed(&all->norphans, 1);
     }
     return 0;
@@ -120,17 +127,22 @@ static ALWAYS_INLINE bool take_from_word(struct hart_cache *cache, pfn_t *frame)
     return likely(atomic_fetch_and_explicit(cache->word, ~bit, memory_order_acquire) & bit);
 }
 
+static bool find_word(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    struct lock_node node;
+    hartcache_lock(cache, &node);
+    bool found = chunk_find_word(fa, cache);
+    hartcache_unlock(cache, &node);
+    return found;
+}
+
 static NOINLINE pfn_t alloc_slow(struct frame_allocator *fa, unsigned order)
 {
     if (order != 0)
         return block_alloc(fa, order);
     struct hart_cache *cache = hart_cache_own(fa);
     for (;;) {
-        struct lock_node node;
-        hartcache_lock(cache, &node);
-        bool found = chunk_find_word(fa, cache);
-        hartcache_unlock(cache, &node);
-        if (!found && !chunk_steal_word(fa, cache))
+        if (!chunk_next_word(fa, cache) && !find_word(fa, cache) && !chunk_steal_word(fa, cache))
             return hartcache_search(fa, 0);
         pfn_t frame;
         if (likely(take_from_word(cache, &frame)))
@@ -162,11 +174,11 @@ static COLD void refuse(struct frame_allocator *fa, pfn_t pfn)
 static NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
 {
     struct hart_cache *cache = hart_cache_own(fa);
-    struct chunk *chunk = chunk_of(cache, pfn);
-    _Atomic uint64_t *word = &chunk->free[chunk_word_of(pfn)];
+    struct chunk *chunk = chunk_of(fa, pfn);
+    _Atomic uint64_t *word = free_word_of(cache, pfn);
     uint64_t bit = 1ull << pfn.value % 64;
     /* Relaxed: nobody changes the mark of a frame that the caller holds. ld. */
-    if (!chunk_is_open(chunk_state(chunk)) ||
+    if (!chunk_is_open(chunk_owner(chunk)) ||
         (atomic_load_explicit(&chunk->block[chunk_word_of(pfn)], memory_order_relaxed) & bit)) {
         frame_refuse(fa, block_misuse(fa, pfn), pfn, 0, __builtin_return_address(0));
         return;
@@ -179,7 +191,7 @@ static NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
     }
     hartcache_count_free(cache);
     if (before == ~bit && word != cache->word)
-        chunk_emptied(fa, chunk);
+        chunk_emptied(fa, pfn);
 }
 
 /* Not a single frame of the arena. */
@@ -200,10 +212,9 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
     }
     uint64_t self = hart_index();
     struct hart_cache *cache = hart_cache_of(fa, self);
-    struct chunk *chunk = chunk_of(cache, pfn);
-    uint64_t state = chunk_state(chunk);
-    if (unlikely(state != self)) {
-        if (chunk_is_open(state) && (state & CHUNK_OWNER) != self)
+    uint64_t owner = owner_of(cache, pfn);
+    if (unlikely(owner != self)) {
+        if (chunk_is_open(owner) && (owner & CHUNK_OWNER) != self)
             gather_free(fa, cache, pfn);
         else
             free_checked(fa, pfn);
@@ -211,7 +222,7 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
     }
     if (plant_due(PLANT_HARTCACHE_LOST))
         return;
-    _Atomic uint64_t *word = &chunk->free[chunk_word_of(pfn)];
+    _Atomic uint64_t *word = free_word_of(cache, pfn);
     uint64_t bit = 1ull << pfn.value % 64;
     /* Release, pairs with the acquire of whoever takes the frame next. amoor.d.rl. */
     uint64_t before = or_release(word, bit);
@@ -221,7 +232,7 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
     }
     hartcache_count_free(cache);
     if (unlikely(before == ~bit) && word != cache->word)
-        chunk_emptied(fa, chunk);
+        chunk_emptied(fa, pfn);
 }
 
 /* Free frames of the open chunks that harts own. */
@@ -230,8 +241,8 @@ static size_t owned_count(struct frame_allocator *fa, bool nobodys)
     struct hartcache *all = hartcache_of(fa);
     size_t count = 0;
     for (uint32_t i = 0; i < all->nchunks; i++) {
-        uint64_t state = chunk_state(&all->chunks[i]);
-        if (chunk_is_open(state) && ((state & CHUNK_OWNER) == CHUNK_NOBODY) == nobodys)
+        uint64_t whose = chunk_owner(&all->chunks[i]);
+        if (chunk_is_open(whose) && ((whose & CHUNK_OWNER) == CHUNK_NOBODY) == nobodys)
             count += chunk_free_count(&all->chunks[i]);
     }
     return count;

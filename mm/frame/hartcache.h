@@ -43,38 +43,46 @@
 #endif
 
 /*
- * A chunk's state. The low byte of an open one is its owner, so that the owner's fast path compares the whole
- * with its own index, which also says that every frame in use there is a block of its own.
+ * Whether a chunk is open, and whose. The owner's fast path compares the whole with its own index, which also says
+ * that every frame in use there is a block of its own. Eight chunks share a line, as every hart that frees reads
+ * whose a frame is, and few chunks change hands.
  */
 #define CHUNK_OWNER  0xffu
 #define CHUNK_NOBODY 0xffu /* an owner: open, and anybody's to adopt */
 #define CHUNK_MIXED                                                                                          \
     0x100u /* besides: blocks of several frames have been allocated in it since it was opened */
-#define CHUNK_WHOLE   0x200u /* all free: in the pool or on a stack of chunks */
-#define CHUNK_HUGE    0x300u /* in use, one block of CHUNK_ORDER */
-#define CHUNK_LARGE   0x400u /* in use, the first half of a block of FRAME_ORDER_MAX */
-#define CHUNK_LARGE_2 0x500u /* the second half of one */
+#define CHUNK_CLOSED 0x200u /* not open */
 
-_Static_assert(HART_MAX <= CHUNK_NOBODY, "a hart's index fits the state");
+_Static_assert(HART_MAX <= CHUNK_NOBODY, "a hart's index fits");
 _Static_assert(FRAME_ORDER_MAX == CHUNK_ORDER + 1, "a large block is two chunks");
 
+/* What a chunk that is not open is. Open ones are CHUNK_WHOLE. */
+enum chunk_use {
+    CHUNK_WHOLE, /* all free: in the pool or on a stack of chunks */
+    CHUNK_HUGE, /* in use, one block of CHUNK_ORDER */
+    CHUNK_LARGE, /* in use, the first half of a block of FRAME_ORDER_MAX */
+    CHUNK_LARGE_2, /* the second half of one */
+};
+
 struct chunk {
-    _Atomic uint64_t free[CHUNK_WORDS] CACHE_ALIGNED; /* while open: a bit for each free frame; else 0 */
     _Atomic uint64_t block[CHUNK_WORDS] CACHE_ALIGNED; /* frames in use in blocks of 2 and more, order <= 8 */
     _Atomic uint64_t head[CHUNK_WORDS] CACHE_ALIGNED; /* the first frames of those blocks */
     struct {
-        _Atomic uint64_t state; /* a whole register, so that comparing takes no extension */
+        _Atomic uint64_t *free; /* its line of the arena's bits: while open one for each free frame, else 0 */
+        _Atomic uint64_t *owner; /* its word among the chunks' */
+        _Atomic uint64_t use; /* enum chunk_use */
         uint32_t next,
             previous; /* in the owner's ring of open chunks; CHUNK_NONE outside. The owner's lock */
     } CACHE_ALIGNED;
 };
 
-_Static_assert(sizeof(struct chunk) == 4 * CACHE_LINE_BYTES, "a frame's number becomes an address by shifts");
-
 /* Freed frames of one chunk of another's, on their way back. */
 struct gathered {
     _Atomic uint64_t bits[CHUNK_WORDS];
 } CACHE_ALIGNED;
+
+/* Slots whose counts are looked at together: a word of them. */
+#define COUNT_GROUP (sizeof(uint64_t) / sizeof(uint16_t))
 
 /* Chunks that one hart gathers for at a time: 128 MiB to 512 MiB of memory that others own, for 16 KiB. */
 #define GATHER_SLOTS_MAX 256
@@ -83,12 +91,13 @@ struct gathered {
 struct hart_cache {
     _Atomic uint64_t *word; /* the word of an open chunk that it allocates from */
     uint64_t word_frame; /* the frame of its bit 0 */
-    uintptr_t chunk_origin; /* where the chunk of frame number 0 would lie */
+    uintptr_t free_origin; /* where the bits of frame number 0 would lie */
+    uintptr_t owner_origin; /* where the owner of its chunk would */
     _Atomic uint64_t frees; /* frames made free so far; the hart's own to write. See hartcache_exact.c */
     _Atomic uint64_t no_word; /* always 0: `word` of a hart that has none */
     uint32_t ring; /* an open chunk that it owns, from which its search goes on; CHUNK_NONE. Its lock */
     uint32_t refill; /* whole chunks to take from the pool next time. Its lock */
-    uint32_t gathered; /* frames gathered since the last flush */
+    uint32_t gathered; /* the sum of the counts of its slots */
     _Atomic uint32_t gather_limit; /* at how many it flushes; others reset it when memory is short */
 
     struct frame_stack whole CACHE_ALIGNED; /* whole chunks, by their first frames */
@@ -97,8 +106,9 @@ struct hart_cache {
     struct {
         struct gathered *slot; /* slots are found by the chunk's number modulo how many there are */
         _Atomic uint64_t *key; /* of each slot: its chunk, by number from frame 0; or CHUNK_NONE */
-        uint8_t *touched; /* of each slot: whether anything was gathered since the last flush */
+        uint16_t *count; /* of each slot: frames gathered since it was flushed last. The hart's own */
         uint64_t mask; /* slots less one; they are a power of two */
+        uint64_t hand; /* the slot to flush next */
         uint32_t limit_max;
     } gather CACHE_ALIGNED;
 
@@ -133,9 +143,28 @@ static inline struct hartcache *hartcache_of(const struct frame_allocator *fa)
     return (struct hartcache *)hart_cache_of(fa, fa->nharts);
 }
 
-static ALWAYS_INLINE struct chunk *chunk_of(const struct hart_cache *cache, pfn_t frame)
+static inline struct chunk *chunk_of(const struct frame_allocator *fa, pfn_t frame)
 {
-    return (struct chunk *)(cache->chunk_origin + (frame.value >> CHUNK_ORDER) * sizeof(struct chunk));
+    return &hartcache_of(fa)->chunks[(frame.value - fa->base.value) >> CHUNK_ORDER];
+}
+
+/* The word of bits that a frame is in. */
+static ALWAYS_INLINE _Atomic uint64_t *free_word_of(const struct hart_cache *cache, pfn_t frame)
+{
+    return (_Atomic uint64_t *)(cache->free_origin + frame.value / 64 * sizeof(uint64_t));
+}
+
+/* Relaxed: what a holder of one of its frames needs to know of a chunk does not change while it holds it. ld. */
+static ALWAYS_INLINE uint64_t owner_of(const struct hart_cache *cache, pfn_t frame)
+{
+    return atomic_load_explicit(
+        (_Atomic uint64_t *)(cache->owner_origin + (frame.value >> CHUNK_ORDER) * sizeof(uint64_t)),
+        memory_order_relaxed);
+}
+
+static inline uint64_t chunk_owner(const struct chunk *chunk)
+{
+    return atomic_load_explicit(chunk->owner, memory_order_relaxed);
 }
 
 static inline uint32_t chunk_number(const struct frame_allocator *fa, const struct chunk *chunk)
@@ -153,15 +182,9 @@ static ALWAYS_INLINE unsigned chunk_word_of(pfn_t frame)
     return frame.value / 64 % CHUNK_WORDS;
 }
 
-/* Relaxed: what a holder of one of its frames needs to know of it does not change while it holds it. ld. */
-static ALWAYS_INLINE uint64_t chunk_state(const struct chunk *chunk)
+static ALWAYS_INLINE bool chunk_is_open(uint64_t owner)
 {
-    return atomic_load_explicit(&chunk->state, memory_order_relaxed);
-}
-
-static ALWAYS_INLINE bool chunk_is_open(uint64_t state)
-{
-    return state < CHUNK_WHOLE;
+    return owner < CHUNK_CLOSED;
 }
 
 /** hartcache_count_free - tell those who search that a frame of ours has become free; behind a branch that depends
@@ -215,8 +238,12 @@ void chunk_pool_give(struct frame_allocator *fa, struct chunk *chunk);
  *  then. The lock of some hart held. */
 struct chunk *chunk_pool_take(struct frame_allocator *fa, unsigned order);
 
-/** chunk_emptied - by the owner, after a free that filled a word of the chunk: close it if all is free. */
-void chunk_emptied(struct frame_allocator *fa, struct chunk *chunk);
+/** chunk_emptied - by the owner, after a free of this frame that filled its word: close the chunk if all is free. */
+void chunk_emptied(struct frame_allocator *fa, pfn_t pfn);
+
+/** chunk_next_word - point the own cache's `word` at another word with free frames of the same chunk. No lock needed.
+ *  Returns whether there was one. */
+bool chunk_next_word(struct frame_allocator *fa, struct hart_cache *cache);
 
 /** chunk_find_word - point the own cache's `word` at a word with free frames: of own chunks, or of one opened or
  *  adopted. Own cache, locked. Returns whether there was one. */

@@ -29,7 +29,7 @@ pfn_t block_take_from(struct frame_allocator *fa, struct chunk *chunk, unsigned 
     if (order == 0)
         return pfn;
     unsigned w = first / 64;
-    store_relaxed(&chunk->state, chunk_state(chunk) | CHUNK_MIXED);
+    store_relaxed(chunk->owner, chunk_owner(chunk) | CHUNK_MIXED);
     /* Relaxed: who the block is handed to passes the marks on with it. amoor.d. */
     for (unsigned i = 0; i < words_of(order); i++)
         atomic_fetch_or_explicit(&chunk->block[w + i], part_of(pfn, order), memory_order_relaxed);
@@ -72,7 +72,7 @@ static pfn_t alloc_whole(struct frame_allocator *fa)
 {
     struct hart_cache *cache = hart_cache_own(fa);
     pfn_t frame = frame_stack_pop(&cache->whole);
-    struct chunk *chunk = stack_is_none(frame) ? NULL : chunk_of(cache, frame);
+    struct chunk *chunk = stack_is_none(frame) ? NULL : chunk_of(fa, frame);
     if (!chunk) {
         struct lock_node node;
         hartcache_lock(cache, &node);
@@ -82,15 +82,15 @@ static pfn_t alloc_whole(struct frame_allocator *fa)
     if (!chunk)
         return PFN_NONE;
     /* Relaxed: the holder passes it on with the block. sw. */
-    store_relaxed(&chunk->state, CHUNK_HUGE);
+    store_relaxed(&chunk->use, CHUNK_HUGE);
     return chunk_frame(fa, chunk);
 }
 
 void mark_pair(struct chunk *pair)
 {
     /* Relaxed: as in alloc_whole(). sw. */
-    store_relaxed(&pair[1].state, CHUNK_LARGE_2);
-    store_relaxed(&pair[0].state, CHUNK_LARGE);
+    store_relaxed(&pair[1].use, CHUNK_LARGE_2);
+    store_relaxed(&pair[0].use, CHUNK_LARGE);
 }
 
 static pfn_t alloc_pair(struct frame_allocator *fa)
@@ -120,12 +120,12 @@ pfn_t block_alloc(struct frame_allocator *fa, unsigned order)
 
 enum frame_misuse_kind block_misuse(struct frame_allocator *fa, pfn_t pfn)
 {
-    struct chunk *chunk = chunk_of(hart_cache_own(fa), pfn);
-    uint64_t state = chunk_state(chunk);
+    struct chunk *chunk = chunk_of(fa, pfn);
+    uint64_t whose = chunk_owner(chunk);
     uint64_t bit = 1ull << pfn.value % 64;
-    bool free = state == CHUNK_WHOLE;
+    bool free = atomic_load_explicit(&chunk->use, memory_order_relaxed) == CHUNK_WHOLE;
     /* Relaxed all: it is for the report. ld. */
-    if (chunk_is_open(state)) {
+    if (chunk_is_open(whose)) {
         free = atomic_load_explicit(&chunk->free[chunk_word_of(pfn)], memory_order_relaxed) & bit;
         for (unsigned hart = 0; hart < fa->nharts && !free; hart++) {
             struct hart_cache *cache = hart_cache_of(fa, hart);
@@ -167,9 +167,9 @@ static bool free_inside(struct frame_allocator *fa, struct chunk *chunk, pfn_t p
     struct hart_cache *cache = hart_cache_own(fa);
     uint64_t head = 1ull << pfn.value % 64, part = part_of(pfn, order);
     unsigned w = chunk_word_of(pfn);
-    uint64_t state = chunk_state(chunk);
+    uint64_t whose = chunk_owner(chunk);
     /* The head's mark goes to one of two that race. Relaxed: its order is that of the bits below. amoand.d. */
-    if (!chunk_is_open(state) || !is_block(chunk, pfn, order) ||
+    if (!chunk_is_open(whose) || !is_block(chunk, pfn, order) ||
         !(atomic_fetch_and_explicit(&chunk->head[w], ~head, memory_order_relaxed) & head))
         return false;
     for (unsigned i = 0; i < words_of(order); i++)
@@ -182,8 +182,8 @@ static bool free_inside(struct frame_allocator *fa, struct chunk *chunk, pfn_t p
     if (before & part)
         return true; /* cannot be; but the branch keeps the store below behind the operation */
     hartcache_count_free(cache);
-    if ((before | part) == UINT64_MAX && (state & CHUNK_OWNER) == hart_index())
-        chunk_emptied(fa, chunk);
+    if ((before | part) == UINT64_MAX && (whose & CHUNK_OWNER) == hart_index())
+        chunk_emptied(fa, pfn);
     return true;
 }
 
@@ -194,7 +194,7 @@ static bool free_whole(struct frame_allocator *fa, struct chunk *chunk, unsigned
     uint64_t in_use = order == CHUNK_ORDER ? CHUNK_HUGE : CHUNK_LARGE;
     /* Relaxed: the block's writes go on with the stack or the pool. lr.d; bne; sc.d; bnez. */
     if (!atomic_compare_exchange_strong_explicit(
-            &chunk->state, &in_use, CHUNK_WHOLE, memory_order_relaxed, memory_order_relaxed))
+            &chunk->use, &in_use, CHUNK_WHOLE, memory_order_relaxed, memory_order_relaxed))
         return false;
     if (order == CHUNK_ORDER && frame_stack_push(&cache->whole, chunk_frame(fa, chunk)) == STACK_PUSHED) {
         hartcache_count_free(cache);
@@ -205,7 +205,7 @@ static bool free_whole(struct frame_allocator *fa, struct chunk *chunk, unsigned
     if (order == CHUNK_ORDER) {
         chunk_keep(fa, cache, chunk);
     } else {
-        store_relaxed(&chunk[1].state, CHUNK_WHOLE);
+        store_relaxed(&chunk[1].use, CHUNK_WHOLE);
         chunk_pool_give(fa, &chunk[0]);
         chunk_pool_give(fa, &chunk[1]);
     }
@@ -216,7 +216,7 @@ static bool free_whole(struct frame_allocator *fa, struct chunk *chunk, unsigned
 
 void block_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    struct chunk *chunk = chunk_of(hart_cache_own(fa), pfn);
+    struct chunk *chunk = chunk_of(fa, pfn);
     bool right = order < CHUNK_ORDER ? free_inside(fa, chunk, pfn, order) : free_whole(fa, chunk, order);
     if (!right)
         frame_refuse(fa, block_misuse(fa, pfn), pfn, order, __builtin_return_address(0));

@@ -118,7 +118,7 @@ static void ring_remove(struct frame_allocator *fa, struct hart_cache *cache, st
 /* Open, owned by a hart, in no ring yet. */
 static void make_open(struct chunk *chunk, unsigned owner)
 {
-    store_relaxed(&chunk->state, owner);
+    store_relaxed(chunk->owner, owner);
     /* Release, pairs with the acquire of whoever takes a frame: it finds the chunk open when it frees that again,
      * and the frame as its last user left it. fence rw,w; sd. */
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
@@ -134,14 +134,14 @@ void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chu
 bool chunk_close(struct frame_allocator *fa, struct chunk *chunk)
 {
     struct hartcache *all = hartcache_of(fa);
-    uint64_t owner = chunk_state(chunk) & CHUNK_OWNER;
+    uint64_t owner = chunk_owner(chunk) & CHUNK_OWNER;
     if (!take_words(chunk, 0, CHUNK_WORDS))
         return false;
     if (owner == CHUNK_NOBODY)
         store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) - 1);
     else
         ring_remove(fa, hart_cache_of(fa, owner), chunk);
-    store_relaxed(&chunk->state, CHUNK_WHOLE);
+    store_relaxed(chunk->owner, CHUNK_CLOSED);
     return true;
 }
 
@@ -175,7 +175,7 @@ void chunk_keep(struct frame_allocator *fa, struct hart_cache *cache, struct chu
     unsigned n = frame_stack_take(&cache->whole, frames, cache->whole.capacity / 2);
     chunk_pool_give(fa, chunk);
     for (unsigned i = 0; i < n; i++)
-        chunk_pool_give(fa, chunk_of(cache, frames[i]));
+        chunk_pool_give(fa, chunk_of(fa, frames[i]));
     cache->refill = 1;
     counter_add(COUNTER_FRAME_DRAIN, 1);
 }
@@ -200,27 +200,28 @@ static struct chunk *refill(struct frame_allocator *fa, struct hart_cache *cache
     cache->refill = MIN(2 * want, STACK_FRAMES_MAX + 1);
     frame_stack_fill(&cache->whole, frames + 1, n - 1);
     counter_add(COUNTER_FRAME_REFILL, 1);
-    return chunk_of(cache, frames[0]);
+    return chunk_of(fa, frames[0]);
 }
 
 struct chunk *chunk_get(struct frame_allocator *fa, struct hart_cache *cache)
 {
     pfn_t frame = frame_stack_pop(&cache->whole);
-    return pfn_is_none(frame) ? refill(fa, cache) : chunk_of(cache, frame);
+    return pfn_is_none(frame) ? refill(fa, cache) : chunk_of(fa, frame);
 }
 
-void chunk_emptied(struct frame_allocator *fa, struct chunk *chunk)
+void chunk_emptied(struct frame_allocator *fa, pfn_t pfn)
 {
+    struct chunk *chunk = chunk_of(fa, pfn);
     struct hart_cache *cache = hart_cache_own(fa);
-    if ((uintptr_t)cache->word - (uintptr_t)chunk->free < sizeof(chunk->free))
+    if ((uintptr_t)cache->word - (uintptr_t)chunk->free < CHUNK_WORDS * sizeof(uint64_t))
         return; /* the next allocation is from here */
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
         if (free_word(chunk, w) != FULL)
             return;
     struct lock_node node;
     hartcache_lock(cache, &node);
-    uint64_t state = chunk_state(chunk);
-    if (chunk_is_open(state) && (state & CHUNK_OWNER) == hart_index() && chunk_close(fa, chunk))
+    uint64_t whose = chunk_owner(chunk);
+    if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == hart_index() && chunk_close(fa, chunk))
         chunk_keep(fa, cache, chunk);
     hartcache_unlock(cache, &node);
 }
@@ -267,16 +268,21 @@ static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
     lock_acquire(&all->pool_lock, &node);
     for (uint32_t i = 0; i < all->nchunks && !found; i++) {
         struct chunk *chunk = &all->chunks[i];
-        uint64_t state = chunk_state(chunk);
-        if (!chunk_is_open(state) || (state & CHUNK_OWNER) != CHUNK_NOBODY || !use(fa, cache, chunk))
+        uint64_t whose = chunk_owner(chunk);
+        if (!chunk_is_open(whose) || (whose & CHUNK_OWNER) != CHUNK_NOBODY || !use(fa, cache, chunk))
             continue;
         found = true;
-        store_relaxed(&chunk->state, hart_index() | (state & CHUNK_MIXED));
+        store_relaxed(chunk->owner, hart_index() | (whose & CHUNK_MIXED));
         ring_insert(fa, cache, chunk);
         store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) - 1);
     }
     lock_release(&all->pool_lock, &node);
     return found;
+}
+
+bool chunk_next_word(struct frame_allocator *fa, struct hart_cache *cache)
+{
+    return cache->word != &cache->no_word && use(fa, cache, chunk_of(fa, PFN(cache->word_frame)));
 }
 
 bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache)
@@ -297,8 +303,8 @@ static bool settle(struct frame_allocator *fa, struct hart_cache *cache, struct 
     struct lock_node node;
     bool found = false;
     hartcache_lock(cache, &node);
-    uint64_t state = chunk_state(chunk);
-    if (chunk_is_open(state) && (state & CHUNK_OWNER) == hart_index() && chunk->next == CHUNK_NONE)
+    uint64_t whose = chunk_owner(chunk);
+    if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == hart_index() && chunk->next == CHUNK_NONE)
         ring_insert(fa, cache, chunk);
     found = use(fa, cache, chunk);
     hartcache_unlock(cache, &node);
@@ -307,7 +313,7 @@ static bool settle(struct frame_allocator *fa, struct hart_cache *cache, struct 
 }
 
 /* A whole chunk from another's stack. It is open, for all to see, before the victim's lock is given back. */
-static struct chunk *steal_whole(struct hart_cache *victim)
+static struct chunk *steal_whole(struct frame_allocator *fa, struct hart_cache *victim)
 {
     struct lock_node node;
     pfn_t frame;
@@ -316,9 +322,9 @@ static struct chunk *steal_whole(struct hart_cache *victim)
     hartcache_lock(victim, &node);
     unsigned n = frame_stack_take(&victim->whole, &frame, 1);
     if (n == 1)
-        make_open(chunk_of(victim, frame), hart_index());
+        make_open(chunk_of(fa, frame), hart_index());
     hartcache_unlock(victim, &node);
-    return n == 1 ? chunk_of(victim, frame) : NULL;
+    return n == 1 ? chunk_of(fa, frame) : NULL;
 }
 
 /* Another's open chunk becomes this hart's. */
@@ -328,10 +334,10 @@ static bool adopt(struct frame_allocator *fa, struct chunk *chunk, unsigned owne
     struct lock_node node;
     bool adopted = false;
     hartcache_lock(victim, &node);
-    uint64_t state = chunk_state(chunk);
-    if (chunk_is_open(state) && (state & CHUNK_OWNER) == owner && chunk->next != CHUNK_NONE) {
+    uint64_t whose = chunk_owner(chunk);
+    if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == owner && chunk->next != CHUNK_NONE) {
         ring_remove(fa, victim, chunk);
-        store_relaxed(&chunk->state, hart_index() | (state & CHUNK_MIXED));
+        store_relaxed(chunk->owner, hart_index() | (whose & CHUNK_MIXED));
         adopted = true;
     }
     hartcache_unlock(victim, &node);
@@ -343,7 +349,7 @@ bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
 {
     struct hartcache *all = hartcache_of(fa);
     for (unsigned i = 1; i < fa->nharts; i++) {
-        struct chunk *chunk = steal_whole(hart_cache_of(fa, (hart_index() + i) % fa->nharts));
+        struct chunk *chunk = steal_whole(fa, hart_cache_of(fa, (hart_index() + i) % fa->nharts));
         if (chunk)
             return settle(fa, cache, chunk);
     }
@@ -353,9 +359,9 @@ bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
         at = at + 1 < all->nchunks ? at + 1 : 0;
         if (!use(fa, cache, chunk))
             continue;
-        uint64_t state = chunk_state(chunk);
-        unsigned owner = state & CHUNK_OWNER;
-        if (chunk_is_open(state) && owner != hart_index() && owner != CHUNK_NOBODY &&
+        uint64_t whose = chunk_owner(chunk);
+        unsigned owner = whose & CHUNK_OWNER;
+        if (chunk_is_open(whose) && owner != hart_index() && owner != CHUNK_NOBODY &&
             chunk_free_count(chunk) >= ADOPT_FRAMES && adopt(fa, chunk, owner))
             settle(fa, cache, chunk);
         return true;
@@ -375,7 +381,7 @@ void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache)
         }
         lock_acquire(&all->pool_lock, &node);
         ring_remove(fa, cache, chunk);
-        store_relaxed(&chunk->state, CHUNK_NOBODY | (chunk_state(chunk) & CHUNK_MIXED));
+        store_relaxed(chunk->owner, CHUNK_NOBODY | (chunk_owner(chunk) & CHUNK_MIXED));
         store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) + 1);
         lock_release(&all->pool_lock, &node);
     }

@@ -75,7 +75,7 @@ static pfn_t from_open_chunks(struct frame_allocator *fa, unsigned order)
     for (uint32_t i = 0; i < all->nchunks; i++) {
         struct chunk *chunk = &all->chunks[i];
         (void)inject_due(INJECT_LOOK);
-        pfn_t pfn = chunk_is_open(chunk_state(chunk)) ? block_take_from(fa, chunk, order) : PFN_NONE;
+        pfn_t pfn = chunk_is_open(chunk_owner(chunk)) ? block_take_from(fa, chunk, order) : PFN_NONE;
         if (!pfn_is_none(pfn))
             return pfn;
     }
@@ -90,11 +90,11 @@ static void gather_whole(struct frame_allocator *fa)
         pfn_t frames[STACK_FRAMES_MAX];
         unsigned n = frame_stack_take(&hart_cache_of(fa, hart)->whole, frames, STACK_FRAMES_MAX);
         for (unsigned i = 0; i < n; i++)
-            chunk_pool_give(fa, chunk_of(hart_cache_of(fa, hart), frames[i]));
+            chunk_pool_give(fa, chunk_of(fa, frames[i]));
     }
     for (uint32_t i = 0; i < all->nchunks; i++) {
         struct chunk *chunk = &all->chunks[i];
-        if (chunk_is_open(chunk_state(chunk)) && chunk_close(fa, chunk))
+        if (chunk_is_open(chunk_owner(chunk)) && chunk_close(fa, chunk))
             chunk_pool_give(fa, chunk);
     }
 }
@@ -110,7 +110,7 @@ static pfn_t from_whole_chunks(struct frame_allocator *fa, unsigned order)
         if (order > CHUNK_ORDER)
             mark_pair(chunk);
         else
-            store_relaxed(&chunk->state, CHUNK_HUGE);
+            store_relaxed(&chunk->use, CHUNK_HUGE);
         return chunk_frame(fa, chunk);
     }
     chunk_open(fa, cache, chunk);

@@ -17,6 +17,9 @@
 /* Frees in a hurry come in bursts: a hart that fills its gathering may gather twice as many the next time. */
 #define LIMIT_GROWTH 2
 
+/* The part that goes back when a hart has gathered all that it may: enough to pay for taking its lock. */
+#define FLUSH_SHARE 8
+
 static COLD void refuse_bits(struct frame_allocator *fa, pfn_t first, uint64_t bits)
 {
     for (; bits; bits &= bits - 1) {
@@ -27,12 +30,12 @@ static COLD void refuse_bits(struct frame_allocator *fa, pfn_t first, uint64_t b
 
 /* Makes these frames of a word of a chunk free, as far as they are single frames in use. */
 static inline void give_word(
-    struct frame_allocator *fa, struct chunk *chunk, uint64_t state, unsigned w, uint64_t bits)
+    struct frame_allocator *fa, struct chunk *chunk, uint64_t whose, unsigned w, uint64_t bits)
 {
     uint64_t wrong = 0;
-    if (unlikely(!chunk_is_open(state)))
+    if (unlikely(!chunk_is_open(whose)))
         wrong = bits;
-    else if (state & CHUNK_MIXED)
+    else if (whose & CHUNK_MIXED)
         wrong = bits & atomic_load_explicit(&chunk->block[w], memory_order_relaxed);
     bits &= ~wrong;
     if (likely(bits))
@@ -43,31 +46,32 @@ static inline void give_word(
         refuse_bits(fa, pfn_add(chunk_frame(fa, chunk), w * 64), wrong);
 }
 
-static struct chunk *chunk_of_slot(struct hart_cache *cache, uint32_t i)
+static struct chunk *chunk_of_slot(struct frame_allocator *fa, struct hart_cache *cache, uint64_t i)
 {
     /* Relaxed: as the bits were read with acquire order, or by the hart itself. ld. */
     uint64_t key = atomic_load_explicit(&cache->gather.key[i], memory_order_relaxed);
-    return chunk_of(cache, PFN(key << CHUNK_ORDER));
+    return chunk_of(fa, PFN(key << CHUNK_ORDER));
 }
 
 /* The hart's own slot: with the lock held nobody else takes bits, and nobody else ever sets them. */
-static void flush_own_slot(struct frame_allocator *fa, struct hart_cache *cache, uint32_t i)
+static void flush_own_slot(struct frame_allocator *fa, struct hart_cache *cache, uint64_t i)
 {
     struct gathered *slot = &cache->gather.slot[i];
-    struct chunk *chunk = chunk_of_slot(cache, i);
-    uint64_t state = chunk_state(chunk);
+    struct chunk *chunk = chunk_of_slot(fa, cache, i);
+    uint64_t whose = chunk_owner(chunk);
     for (unsigned w = 0; w < CHUNK_WORDS; w++) {
         uint64_t bits = atomic_load_explicit(&slot->bits[w], memory_order_relaxed);
         if (bits == 0)
             continue;
         store_relaxed(&slot->bits[w], 0);
-        give_word(fa, chunk, state, w, bits);
+        give_word(fa, chunk, whose, w, bits);
     }
-    cache->gather.touched[i] = 0;
+    cache->gathered -= cache->gather.count[i];
+    cache->gather.count[i] = 0;
 }
 
 /* Another's, which goes on gathering meanwhile. */
-static void flush_slot(struct frame_allocator *fa, struct hart_cache *cache, uint32_t i)
+static void flush_slot(struct frame_allocator *fa, struct hart_cache *cache, uint64_t i)
 {
     struct gathered *slot = &cache->gather.slot[i];
     for (unsigned w = 0; w < CHUNK_WORDS; w++) {
@@ -77,32 +81,51 @@ static void flush_slot(struct frame_allocator *fa, struct hart_cache *cache, uin
         /* Acquire, pairs with the release in gather_free(): the key is that of these bits, and the frames are as
          * they were left. amoswap.d.aq. */
         uint64_t bits = atomic_exchange_explicit(&slot->bits[w], 0, memory_order_acquire);
-        struct chunk *chunk = chunk_of_slot(cache, i);
-        give_word(fa, chunk, chunk_state(chunk), w, bits);
+        struct chunk *chunk = chunk_of_slot(fa, cache, i);
+        give_word(fa, chunk, chunk_owner(chunk), w, bits);
     }
+}
+
+/* Flushes touched slots, on from where the last flush ended, until no more than `keep` frames are gathered. */
+static void flush_own(struct frame_allocator *fa, struct hart_cache *cache, uint32_t keep)
+{
+    uint64_t slots = cache->gather.mask + 1;
+    uint32_t before = cache->gathered;
+    for (uint64_t seen = 0; seen < slots && cache->gathered > keep;) {
+        uint64_t i = cache->gather.hand;
+        /* A word of counts at a time: most slots of a large arena are untouched. */
+        if (i % COUNT_GROUP == 0 && *(uint64_t *)&cache->gather.count[i] == 0) {
+            seen += COUNT_GROUP;
+            cache->gather.hand = (i + COUNT_GROUP) & cache->gather.mask;
+            continue;
+        }
+        if (cache->gather.count[i])
+            flush_own_slot(fa, cache, i);
+        seen++;
+        cache->gather.hand = (i + 1) & cache->gather.mask;
+    }
+    counter_add(COUNTER_FRAME_REMOTE, before - cache->gathered);
 }
 
 void gather_flush(struct frame_allocator *fa, struct hart_cache *cache)
 {
-    bool own = cache == hart_cache_own(fa);
-    for (uint32_t i = 0; i <= cache->gather.mask; i++) {
-        if (!own)
-            flush_slot(fa, cache, i);
-        else if (cache->gather.touched[i])
-            flush_own_slot(fa, cache, i);
+    if (cache == hart_cache_own(fa)) {
+        flush_own(fa, cache, 0);
+        return;
     }
-    if (own) {
-        counter_add(COUNTER_FRAME_REMOTE, cache->gathered);
-        cache->gathered = 0;
-    }
+    for (uint64_t i = 0; i <= cache->gather.mask; i++)
+        flush_slot(fa, cache, i);
 }
 
+/* As much is gathered as may be. A part goes back, what was gathered first, and so all slots in turn: each has then had
+ * time to gather many frames of its chunk, and harts that fill up at the same moment, as after a barrier, do not
+ * meet at every chunk. */
 static NOINLINE void flush_full(struct frame_allocator *fa, struct hart_cache *cache)
 {
     uint32_t limit = atomic_load_explicit(&cache->gather_limit, memory_order_relaxed);
     struct lock_node node;
     hartcache_lock(cache, &node);
-    gather_flush(fa, cache);
+    flush_own(fa, cache, limit - DIV_CEIL(limit, FLUSH_SHARE));
     hartcache_unlock(cache, &node);
     store_relaxed(&cache->gather_limit, MIN(LIMIT_GROWTH * limit, cache->gather.limit_max));
     counter_add(COUNTER_FRAME_DRAIN, 1);
@@ -114,7 +137,7 @@ static NOINLINE void claim_and_free(struct frame_allocator *fa, struct hart_cach
     uint64_t key = pfn.value >> CHUNK_ORDER, i = key & cache->gather.mask;
     struct lock_node node;
     hartcache_lock(cache, &node);
-    if (cache->gather.touched[i]) {
+    if (cache->gather.count[i]) {
         flush_own_slot(fa, cache, i);
         counter_add(COUNTER_FRAME_DRAIN, 1);
     }
@@ -144,7 +167,7 @@ LEAF_PATH void gather_free(struct frame_allocator *fa, struct hart_cache *cache,
         return;
     }
     hartcache_count_free(cache);
-    cache->gather.touched[i] = 1;
+    cache->gather.count[i]++;
     if (unlikely(++cache->gathered >= atomic_load_explicit(&cache->gather_limit, memory_order_relaxed)))
         flush_full(fa, cache);
 }

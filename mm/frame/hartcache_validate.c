@@ -78,9 +78,9 @@ static int check_ring(struct frame_allocator *fa, const struct chunk *chunk, uns
     return frame_corrupt(fa, chunk_frame(fa, chunk), "its chunk is lost: not in its owner's ring");
 }
 
-static int check_open(struct frame_allocator *fa, const struct chunk *chunk, uint32_t state)
+static int check_open(struct frame_allocator *fa, const struct chunk *chunk, uint64_t whose)
 {
-    unsigned owner = state & CHUNK_OWNER;
+    unsigned owner = whose & CHUNK_OWNER;
     int error = owner == CHUNK_NOBODY ? 0 : check_ring(fa, chunk, owner);
     for (unsigned w = 0; !error && w < CHUNK_WORDS; w++)
         error = check_open_word(fa, chunk, w);
@@ -88,7 +88,7 @@ static int check_open(struct frame_allocator *fa, const struct chunk *chunk, uin
 }
 
 /* Whole: no bits anywhere, and a block in use or in exactly one place. */
-static int check_whole(struct frame_allocator *fa, const struct chunk *chunk, uint32_t state)
+static int check_closed(struct frame_allocator *fa, const struct chunk *chunk, uint64_t whose)
 {
     uint32_t number = chunk_number(fa, chunk);
     pfn_t first = chunk_frame(fa, chunk);
@@ -99,18 +99,20 @@ static int check_whole(struct frame_allocator *fa, const struct chunk *chunk, ui
             return frame_corrupt(fa, pfn_add(first, w * 64), "in a chunk that is not open, but has marks");
     bool pooled = bitmap_core_block_of(&hartcache_of(fa)->pool, number) == BITMAP_NONE;
     unsigned places = stacks_with(fa, first) + pooled;
-    switch (state) {
+    if (whose != CHUNK_CLOSED)
+        return frame_corrupt(fa, first, "its chunk has an owner that means nothing");
+    switch (atomic_load_explicit(&chunk->use, memory_order_relaxed)) {
     case CHUNK_WHOLE:
         if (places != 1)
             return frame_corrupt(fa, first, places ? "free in two places" : "lost: free, but in no place");
         return 0;
     case CHUNK_LARGE:
-        if (chunk_state(chunk + 1) != CHUNK_LARGE_2)
+        if (atomic_load_explicit(&chunk[1].use, memory_order_relaxed) != CHUNK_LARGE_2)
             return frame_corrupt(fa, first, "the first half of a block without a second");
         break;
     case CHUNK_HUGE:
     case CHUNK_LARGE_2: break;
-    default: return frame_corrupt(fa, first, "its chunk has a state that means nothing");
+    default: return frame_corrupt(fa, first, "its chunk is in a use that means nothing");
     }
     return places ? frame_corrupt(fa, first, "in use and free: given twice") : 0;
 }
@@ -121,10 +123,10 @@ int hartcache_validate(struct frame_allocator *fa)
     int error = bitmap_core_validate(&all->pool);
     uint32_t orphans = 0;
     for (uint32_t i = 0; !error && i < all->nchunks; i++) {
-        uint64_t state = chunk_state(&all->chunks[i]);
-        orphans += chunk_is_open(state) && (state & CHUNK_OWNER) == CHUNK_NOBODY;
-        error = chunk_is_open(state) ? check_open(fa, &all->chunks[i], state)
-                                     : check_whole(fa, &all->chunks[i], state);
+        uint64_t whose = chunk_owner(&all->chunks[i]);
+        orphans += chunk_is_open(whose) && (whose & CHUNK_OWNER) == CHUNK_NOBODY;
+        error = chunk_is_open(whose) ? check_open(fa, &all->chunks[i], whose)
+                                     : check_closed(fa, &all->chunks[i], whose);
     }
     if (!error && orphans != atomic_load_explicit(&all->norphans, memory_order_relaxed))
         error = frame_corrupt(fa, fa->base, "the count of open chunks without an owner is wrong");
@@ -150,11 +152,14 @@ void hartcache_describe(struct frame_allocator *fa, struct parts *parts)
 #define ADD(name, member)                                                                                    \
     parts_add_array(                                                                                         \
         parts, name, &all->chunks->member, sizeof(all->chunks->member), all->nchunks, sizeof(struct chunk))
-    ADD("free frames of chunk", free);
     ADD("block marks of chunk", block);
     ADD("block heads of chunk", head);
-    ADD("state of chunk", state);
+    ADD("use of chunk", use);
 #undef ADD
+    size_t line = CHUNK_WORDS * sizeof(uint64_t);
+    parts_add_array(parts, "free frames of chunk", all->chunks->free, line, all->nchunks, line);
+    parts_add_array(
+        parts, "owner of chunk", all->chunks->owner, sizeof(uint64_t), all->nchunks, sizeof(uint64_t));
     parts_add_array(parts, "gathered frames", caches->gather.slot, sizeof(struct gathered),
         (size_t)fa->nharts * (caches->gather.mask + 1), sizeof(struct gathered));
 }
