@@ -66,7 +66,7 @@ enum chunk_use {
 
 struct chunk {
     _Atomic uint64_t block[CHUNK_WORDS] CACHE_ALIGNED; /* frames in use in blocks of 2 and more, order <= 8 */
-    _Atomic uint64_t head[CHUNK_WORDS] CACHE_ALIGNED; /* the first frames of those blocks */
+    _Atomic uint64_t ends[CHUNK_WORDS] CACHE_ALIGNED; /* the first and the last frames of those blocks */
     struct {
         _Atomic uint64_t *free; /* its line of the arena's bits: while open one for each free frame, else 0 */
         _Atomic uint64_t *owner; /* its word among the chunks' */

@@ -2,8 +2,10 @@
  * Blocks of more than one frame in "hartcache". Up to 1 MiB they lie inside an open chunk; 2 MiB is a whole chunk,
  * which a hart keeps a few of, 4 MiB are two neighbours out of the pool.
  *
- * A block inside a chunk has its frames marked in `block` and its first in `head`, so that every wrong free shows.
- * The marks of a block change only while nobody, or the one who frees it, holds it.
+ * A block inside a chunk has its frames marked in `block` and its first and last in `ends`, so that every wrong free
+ * shows: 11, 1001, 10000001 and so on are no parts of one another at the places where blocks can be. The marks of a
+ * block change only while nobody, or the one who frees it, holds it; those of its neighbours change at any
+ * time, so a free looks at its own alone.
  */
 #include "arch/panic.h"
 #include "mm/frame/hartcache.h"
@@ -20,6 +22,14 @@ static unsigned words_of(unsigned order)
     return order <= 6 ? 1 : 1u << (order - 6);
 }
 
+/* The marks in `ends` of the i-th word that a block reaches into. */
+static uint64_t ends_of(pfn_t pfn, unsigned order, unsigned i)
+{
+    uint64_t first = i == 0 ? 1ull << pfn.value % 64 : 0;
+    pfn_t last = pfn_add(pfn, (1u << order) - 1);
+    return i == words_of(order) - 1 ? first | 1ull << last.value % 64 : first;
+}
+
 pfn_t block_take_from(struct frame_allocator *fa, struct chunk *chunk, unsigned order)
 {
     uint32_t first = chunk_take(chunk, order);
@@ -31,9 +41,11 @@ pfn_t block_take_from(struct frame_allocator *fa, struct chunk *chunk, unsigned 
     unsigned w = first / 64;
     store_relaxed(chunk->owner, chunk_owner(chunk) | CHUNK_MIXED);
     /* Relaxed: who the block is handed to passes the marks on with it. amoor.d. */
-    for (unsigned i = 0; i < words_of(order); i++)
+    for (unsigned i = 0; i < words_of(order); i++) {
         atomic_fetch_or_explicit(&chunk->block[w + i], part_of(pfn, order), memory_order_relaxed);
-    atomic_fetch_or_explicit(&chunk->head[w], 1ull << first % 64, memory_order_relaxed);
+        if (ends_of(pfn, order, i))
+            atomic_fetch_or_explicit(&chunk->ends[w + i], ends_of(pfn, order, i), memory_order_relaxed);
+    }
     return pfn;
 }
 
@@ -143,35 +155,30 @@ enum frame_misuse_kind block_misuse(struct frame_allocator *fa, pfn_t pfn)
 static bool is_block(const struct chunk *chunk, pfn_t pfn, unsigned order)
 {
     unsigned w = chunk_word_of(pfn);
-    uint64_t part = part_of(pfn, order), heads = 0, marked = part;
+    uint64_t part = part_of(pfn, order);
     for (unsigned i = 0; i < words_of(order); i++) {
-        marked &= atomic_load_explicit(&chunk->block[w + i], memory_order_relaxed);
-        uint64_t head = atomic_load_explicit(&chunk->head[w + i], memory_order_relaxed) & part;
-        heads |= i == 0 ? head ^ (1ull << pfn.value % 64) : head;
+        uint64_t ends = atomic_load_explicit(&chunk->ends[w + i], memory_order_relaxed);
+        if ((atomic_load_explicit(&chunk->block[w + i], memory_order_relaxed) & part) != part ||
+            (ends & part) != ends_of(pfn, order, i))
+            return false;
     }
-    if (marked != part || heads != 0)
-        return false;
-    /* What follows is of another block, or of none. */
-    pfn_t end = pfn_add(pfn, 1u << order);
-    if (end.value % CHUNK_FRAMES == 0)
-        return true;
-    uint64_t after = 1ull << end.value % 64;
-    unsigned next = chunk_word_of(end);
-    return !(atomic_load_explicit(&chunk->block[next], memory_order_relaxed) & after) ||
-           (atomic_load_explicit(&chunk->head[next], memory_order_relaxed) & after);
+    return true;
 }
 
 /* Returns whether it was right to. */
 static bool free_inside(struct frame_allocator *fa, struct chunk *chunk, pfn_t pfn, unsigned order)
 {
     struct hart_cache *cache = hart_cache_own(fa);
-    uint64_t head = 1ull << pfn.value % 64, part = part_of(pfn, order);
+    uint64_t first = 1ull << pfn.value % 64, part = part_of(pfn, order);
     unsigned w = chunk_word_of(pfn);
     uint64_t whose = chunk_owner(chunk);
-    /* The head's mark goes to one of two that race. Relaxed: its order is that of the bits below. amoand.d. */
+    /* The first frame's mark goes to one of two that race. Relaxed: its order is that of the bits below. amoand.d. */
     if (!chunk_is_open(whose) || !is_block(chunk, pfn, order) ||
-        !(atomic_fetch_and_explicit(&chunk->head[w], ~head, memory_order_relaxed) & head))
+        !(atomic_fetch_and_explicit(&chunk->ends[w], ~ends_of(pfn, order, 0), memory_order_relaxed) & first))
         return false;
+    if (words_of(order) > 1)
+        atomic_fetch_and_explicit(&chunk->ends[w + words_of(order) - 1],
+            ~ends_of(pfn, order, words_of(order) - 1), memory_order_relaxed);
     for (unsigned i = 0; i < words_of(order); i++)
         atomic_fetch_and_explicit(&chunk->block[w + i], ~part, memory_order_relaxed);
     uint64_t before = 0;

@@ -118,7 +118,8 @@ static void ring_remove(struct frame_allocator *fa, struct hart_cache *cache, st
 /* Open, owned by a hart, in no ring yet. */
 static void make_open(struct chunk *chunk, unsigned owner)
 {
-    store_relaxed(chunk->owner, owner);
+    /* Release, pairs with the acquire in adopt(): it is in no ring. fence rw,w; sd. */
+    store_release(chunk->owner, owner);
     /* Release, pairs with the acquire of whoever takes a frame: it finds the chunk open when it frees that again,
      * and the frame as its last user left it. fence rw,w; sd. */
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
@@ -334,10 +335,13 @@ static bool adopt(struct frame_allocator *fa, struct chunk *chunk, unsigned owne
     struct lock_node node;
     bool adopted = false;
     hartcache_lock(victim, &node);
-    uint64_t whose = chunk_owner(chunk);
+    /* Acquire, pairs with the release below: who has adopted it from another has taken it out of that one's ring
+     * with that one's lock, and may not have come to take its own. ld; fence r,rw. */
+    uint64_t whose = atomic_load_explicit(chunk->owner, memory_order_acquire);
     if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == owner && chunk->next != CHUNK_NONE) {
         ring_remove(fa, victim, chunk);
-        store_relaxed(chunk->owner, hart_index() | (whose & CHUNK_MIXED));
+        /* Release: as above. fence rw,w; sd. */
+        store_release(chunk->owner, hart_index() | (whose & CHUNK_MIXED));
         adopted = true;
     }
     hartcache_unlock(victim, &node);

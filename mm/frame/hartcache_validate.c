@@ -42,7 +42,7 @@ static uint64_t gathered_in(struct frame_allocator *fa, uint32_t number, unsigne
 static int check_open_word(struct frame_allocator *fa, const struct chunk *chunk, unsigned w)
 {
     pfn_t first = pfn_add(chunk_frame(fa, chunk), w * 64);
-    uint64_t free = word_at(chunk->free, w), block = word_at(chunk->block, w), head = word_at(chunk->head, w);
+    uint64_t free = word_at(chunk->free, w), block = word_at(chunk->block, w), ends = word_at(chunk->ends, w);
     uint64_t twice = 0, gathered = gathered_in(fa, chunk_number(fa, chunk), w, &twice);
     uint64_t end = fa->base.value + fa->nframes;
     uint64_t beyond = first.value >= end ? ~0ull : end - first.value < 64 ? ~0ull << (end - first.value) : 0;
@@ -53,9 +53,9 @@ static int check_open_word(struct frame_allocator *fa, const struct chunk *chunk
         {free & block, "free, and in a block that is in use: given twice"},
         {free & gathered, "free, and freed once more by another hart"},
         {block & gathered, "inside a block, and freed by itself"},
-        {head & ~block, "the head of a block that is not there"},
-        {block & ~(block << 1) & ~head & ~(w ? word_at(chunk->block, w - 1) >> 63 : 0),
-            "in a block without a head"},
+        {ends & ~block, "the end of a block that is not there"},
+        {block & ~(block << 1) & ~ends & ~(w ? word_at(chunk->block, w - 1) >> 63 : 0),
+            "in a block without a beginning"},
         {twice, "freed by two harts"},
         {(free | block | gathered) & beyond, "beyond the arena"},
     };
@@ -94,7 +94,7 @@ static int check_closed(struct frame_allocator *fa, const struct chunk *chunk, u
     pfn_t first = chunk_frame(fa, chunk);
     uint64_t twice = 0;
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
-        if (word_at(chunk->free, w) | word_at(chunk->block, w) | word_at(chunk->head, w) |
+        if (word_at(chunk->free, w) | word_at(chunk->block, w) | word_at(chunk->ends, w) |
             gathered_in(fa, number, w, &twice))
             return frame_corrupt(fa, pfn_add(first, w * 64), "in a chunk that is not open, but has marks");
     bool pooled = bitmap_core_block_of(&hartcache_of(fa)->pool, number) == BITMAP_NONE;
@@ -153,7 +153,7 @@ void hartcache_describe(struct frame_allocator *fa, struct parts *parts)
     parts_add_array(                                                                                         \
         parts, name, &all->chunks->member, sizeof(all->chunks->member), all->nchunks, sizeof(struct chunk))
     ADD("block marks of chunk", block);
-    ADD("block heads of chunk", head);
+    ADD("block ends of chunk", ends);
     ADD("use of chunk", use);
 #undef ADD
     size_t line = CHUNK_WORDS * sizeof(uint64_t);
