@@ -27,13 +27,13 @@ struct layout {
 static struct layout layout_of(size_t nframes, unsigned nharts)
 {
     struct layout at = {.nchunks = DIV_CEIL(nframes, CHUNK_FRAMES), .nwhole = nframes / CHUNK_FRAMES};
-    at.slots = CLAMP(1u << bits_highest(2 * (uint64_t)at.nchunks - 1), COUNT_GROUP, GATHER_SLOTS_MAX);
+    at.slots = MIN(1u << bits_highest(2 * (uint64_t)at.nchunks - 1), GATHER_SLOTS_MAX);
     at.chunks = nharts * sizeof(struct hart_cache) + sizeof(struct hartcache);
     at.bits = at.chunks + at.nchunks * sizeof(struct chunk);
     at.owners = at.bits + at.nchunks * CHUNK_WORDS * sizeof(uint64_t);
     at.gather = ALIGN_UP(at.owners + at.nchunks * sizeof(uint64_t), (size_t)CACHE_LINE_BYTES);
     at.counts = at.gather + (size_t)nharts * at.slots * sizeof(struct gathered);
-    size_t hart_counts = ALIGN_UP(at.slots * (sizeof(uint64_t) + sizeof(uint16_t)), (size_t)CACHE_LINE_BYTES);
+    size_t hart_counts = ALIGN_UP(at.slots * (sizeof(uint64_t) + sizeof(uint32_t)), (size_t)CACHE_LINE_BYTES);
     at.pool = at.counts + nharts * hart_counts;
     at.end = at.pool + bitmap_core_bytes(MAX(at.nwhole, 1));
     return at;
@@ -61,14 +61,15 @@ static void init_cache(struct frame_allocator *fa, const struct layout *at, unsi
     cache->gather.mask = at->slots - 1;
     cache->gather.slot = (struct gathered *)(metadata + at->gather) + (size_t)hart * at->slots;
     cache->gather.key = (_Atomic uint64_t *)(metadata + at->counts + hart * hart_counts);
-    cache->gather.count = (uint16_t *)(cache->gather.key + at->slots);
+    cache->gather.count = (_Atomic uint32_t *)(cache->gather.key + at->slots);
     cache->gather.hand = (uint64_t)at->slots * hart / fa->nharts;
     cache->gather.limit_max = CLAMP(fa->nframes / GATHER_SHARE / fa->nharts, GATHER_MIN, GATHER_MAX);
     store_relaxed(&cache->gather_limit, GATHER_MIN);
     memset(cache->gather.slot, 0, at->slots * sizeof(struct gathered));
-    memset(cache->gather.count, 0, at->slots * sizeof(*cache->gather.count));
-    for (uint32_t i = 0; i < at->slots; i++)
+    for (uint32_t i = 0; i < at->slots; i++) {
         store_relaxed(&cache->gather.key[i], CHUNK_NONE);
+        store_relaxed(&cache->gather.count[i], 0);
+    }
 }
 
 static int hartcache_init(struct frame_allocator *fa)

@@ -81,9 +81,6 @@ struct gathered {
     _Atomic uint64_t bits[CHUNK_WORDS];
 } CACHE_ALIGNED;
 
-/* Slots whose counts are looked at together: a word of them. */
-#define COUNT_GROUP (sizeof(uint64_t) / sizeof(uint16_t))
-
 /* Chunks that one hart gathers for at a time: 128 MiB to 512 MiB of memory that others own, for 16 KiB. */
 #define GATHER_SLOTS_MAX 256
 
@@ -95,8 +92,6 @@ struct hart_cache {
     uintptr_t owner_origin; /* where the owner of its chunk would */
     _Atomic uint64_t frees; /* frames made free so far; the hart's own to write. See hartcache_exact.c */
     _Atomic uint64_t no_word; /* always 0: `word` of a hart that has none */
-    uint32_t ring; /* an open chunk that it owns, from which its search goes on; CHUNK_NONE. Its lock */
-    uint32_t refill; /* whole chunks to take from the pool next time. Its lock */
     uint32_t gathered; /* the sum of the counts of its slots */
     _Atomic uint32_t gather_limit; /* at how many it flushes; others reset it when memory is short */
 
@@ -106,13 +101,17 @@ struct hart_cache {
     struct {
         struct gathered *slot; /* slots are found by the chunk's number modulo how many there are */
         _Atomic uint64_t *key; /* of each slot: its chunk, by number from frame 0; or CHUNK_NONE */
-        uint16_t *count; /* of each slot: frames gathered since it was flushed last. The hart's own */
+        _Atomic uint32_t
+            *count; /* of each slot: frames gathered since the hart flushed it last. Its own to write */
         uint64_t mask; /* slots less one; they are a power of two */
         uint64_t hand; /* the slot to flush next */
         uint32_t limit_max;
     } gather CACHE_ALIGNED;
+    _Atomic uint64_t moves; /* odd while its lock is held: frames may be between two places */
+    uint32_t ring; /* an open chunk that it owns, from which its search goes on; CHUNK_NONE. Its lock */
+    uint32_t refill; /* whole chunks to take from the pool next time. Its lock */
 
-    uint8_t unused[3 * CACHE_LINE_BYTES];
+    uint8_t unused[2 * CACHE_LINE_BYTES + 48];
 } CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct hart_cache) == 512, "a hart's index becomes an address by a shift");
@@ -200,10 +199,16 @@ static ALWAYS_INLINE void hartcache_count_free(struct hart_cache *cache)
 static inline void hartcache_lock(struct hart_cache *cache, struct lock_node *node)
 {
     lock_acquire(&cache->lock, node);
+    /* Only the lock's holder writes it. The fence keeps in front of every move that it is odd, pairs with
+     * fence_acquire() in hartcache_exact.c. ld; sd; fence w,w. */
+    store_relaxed(&cache->moves, atomic_load_explicit(&cache->moves, memory_order_relaxed) + 1);
+    fence_writes();
 }
 
 static inline void hartcache_unlock(struct hart_cache *cache, struct lock_node *node)
 {
+    /* Release: every move is in front of it. ld; fence rw,w; sd. */
+    store_release(&cache->moves, atomic_load_explicit(&cache->moves, memory_order_relaxed) + 1);
     lock_release(&cache->lock, node);
 }
 
@@ -249,6 +254,10 @@ bool chunk_next_word(struct frame_allocator *fa, struct hart_cache *cache);
  *  adopted. Own cache, locked. Returns whether there was one. */
 bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache);
 
+/** chunk_steal_whole - a whole chunk from another hart's stack, for this use, or, for CHUNK_WHOLE, opened and owned by
+ *  the caller but in no ring yet; NULL. No lock held. */
+struct chunk *chunk_steal_whole(struct frame_allocator *fa, enum chunk_use use_as);
+
 /** chunk_steal_word - the same with what other harts own. No lock held. */
 bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache);
 
@@ -278,6 +287,9 @@ void gather_free(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn
 
 /** gather_flush - give back all that a cache has gathered. Locked; any hart. */
 void gather_flush(struct frame_allocator *fa, struct hart_cache *cache);
+
+/** gather_any - whether anything may be gathered: false is certain of what was freed before. Any hart. */
+bool gather_any(const struct hart_cache *cache);
 
 /** gather_count - frames gathered; exact when the owner is quiet. */
 size_t gather_count(const struct hart_cache *cache);

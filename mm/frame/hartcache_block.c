@@ -39,7 +39,8 @@ pfn_t block_take_from(struct frame_allocator *fa, struct chunk *chunk, unsigned 
     if (order == 0)
         return pfn;
     unsigned w = first / 64;
-    store_relaxed(chunk->owner, chunk_owner(chunk) | CHUNK_MIXED);
+    if (!(chunk_owner(chunk) & CHUNK_MIXED)) /* a store would take the line from all who share it */
+        store_relaxed(chunk->owner, chunk_owner(chunk) | CHUNK_MIXED);
     /* Relaxed: who the block is handed to passes the marks on with it. amoor.d. */
     for (unsigned i = 0; i < words_of(order); i++) {
         atomic_fetch_or_explicit(&chunk->block[w + i], part_of(pfn, order), memory_order_relaxed);
@@ -91,6 +92,8 @@ static pfn_t alloc_whole(struct frame_allocator *fa)
         chunk = chunk_get(fa, cache);
         hartcache_unlock(cache, &node);
     }
+    if (!chunk)
+        chunk = chunk_steal_whole(fa, CHUNK_HUGE);
     if (!chunk)
         return PFN_NONE;
     /* Relaxed: the holder passes it on with the block. sw. */

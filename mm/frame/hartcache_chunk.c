@@ -10,7 +10,7 @@
 
 /* How many of its own chunks a hart looks at before it opens another: what it holds for long may be thousands, all
  * without a free frame. */
-#define SEARCH_CHUNKS 8
+#define SEARCH_CHUNKS 4
 
 /* A chunk of another's is worth owning with this many free frames: a word full. With fewer it is used up in place. */
 #define ADOPT_FRAMES 64
@@ -240,21 +240,26 @@ static bool use(struct frame_allocator *fa, struct hart_cache *cache, struct chu
     return false;
 }
 
-/* Goes on in the ring: up to `most` chunks, and not past the one it began with. */
+/* Looks at up to `most` chunks of the ring, on from where it looked last, and uses the one with the fewest free frames:
+ * the others may become whole. */
 static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsigned most)
 {
-    struct chunk *chunks = hartcache_of(fa)->chunks;
+    struct chunk *chunks = hartcache_of(fa)->chunks, *best = NULL;
     uint32_t start = cache->ring;
+    unsigned least = CHUNK_FRAMES + 1;
     if (start == CHUNK_NONE)
         return false;
     for (unsigned i = 0; i < most; i++) {
-        if (use(fa, cache, &chunks[cache->ring]))
-            return true;
+        unsigned count = chunk_free_count(&chunks[cache->ring]);
+        if (count > 0 && count < least) {
+            best = &chunks[cache->ring];
+            least = count;
+        }
         cache->ring = chunks[cache->ring].next;
         if (cache->ring == start)
             break;
     }
-    return false;
+    return best && use(fa, cache, best);
 }
 
 /* Nobody's chunks come first: to use them up leaves others whole. */
@@ -294,7 +299,6 @@ bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache)
     if (!chunk)
         return use_own(fa, cache, UINT32_MAX);
     chunk_open(fa, cache, chunk);
-    cache->ring = chunk_number(fa, chunk);
     return use(fa, cache, chunk);
 }
 
@@ -309,23 +313,30 @@ static bool settle(struct frame_allocator *fa, struct hart_cache *cache, struct 
         ring_insert(fa, cache, chunk);
     found = use(fa, cache, chunk);
     hartcache_unlock(cache, &node);
-    counter_add(COUNTER_FRAME_STEAL, 1);
     return found;
 }
 
-/* A whole chunk from another's stack. It is open, for all to see, before the victim's lock is given back. */
-static struct chunk *steal_whole(struct frame_allocator *fa, struct hart_cache *victim)
+struct chunk *chunk_steal_whole(struct frame_allocator *fa, enum chunk_use use_as)
 {
-    struct lock_node node;
-    pfn_t frame;
-    if (frame_stack_count(&victim->whole) == 0)
-        return NULL;
-    hartcache_lock(victim, &node);
-    unsigned n = frame_stack_take(&victim->whole, &frame, 1);
-    if (n == 1)
-        make_open(chunk_of(fa, frame), hart_index());
-    hartcache_unlock(victim, &node);
-    return n == 1 ? chunk_of(fa, frame) : NULL;
+    for (unsigned i = 1; i < fa->nharts; i++) {
+        struct hart_cache *victim = hart_cache_of(fa, (hart_index() + i) % fa->nharts);
+        struct lock_node node;
+        pfn_t frame;
+        if (frame_stack_count(&victim->whole) == 0)
+            continue;
+        hartcache_lock(victim, &node);
+        unsigned n = frame_stack_take(&victim->whole, &frame, 1);
+        if (n == 1 && use_as == CHUNK_WHOLE)
+            make_open(chunk_of(fa, frame), hart_index());
+        else if (n == 1)
+            store_relaxed(&chunk_of(fa, frame)->use, use_as);
+        hartcache_unlock(victim, &node);
+        if (n == 1) {
+            counter_add(COUNTER_FRAME_STEAL, 1);
+            return chunk_of(fa, frame);
+        }
+    }
+    return NULL;
 }
 
 /* Another's open chunk becomes this hart's. */
@@ -352,11 +363,9 @@ static bool adopt(struct frame_allocator *fa, struct chunk *chunk, unsigned owne
 bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
 {
     struct hartcache *all = hartcache_of(fa);
-    for (unsigned i = 1; i < fa->nharts; i++) {
-        struct chunk *chunk = steal_whole(fa, hart_cache_of(fa, (hart_index() + i) % fa->nharts));
-        if (chunk)
-            return settle(fa, cache, chunk);
-    }
+    struct chunk *whole = chunk_steal_whole(fa, CHUNK_WHOLE);
+    if (whole)
+        return settle(fa, cache, whole);
     uint32_t at = (uint64_t)all->nchunks * hart_index() / fa->nharts;
     for (uint32_t seen = 0; seen < all->nchunks; seen++) {
         struct chunk *chunk = &all->chunks[at];
@@ -368,6 +377,7 @@ bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
         if (chunk_is_open(whose) && owner != hart_index() && owner != CHUNK_NOBODY &&
             chunk_free_count(chunk) >= ADOPT_FRAMES && adopt(fa, chunk, owner))
             settle(fa, cache, chunk);
+        counter_add(COUNTER_FRAME_STEAL, 1);
         return true;
     }
     return false;

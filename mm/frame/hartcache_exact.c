@@ -1,17 +1,19 @@
 /*
  * The last resort of "hartcache": a search that finds a block wherever there is one, and alone may answer that
- * there is none.
+ * there is none. It first looks without a lock, because when there is nothing many ask in vain, and each would keep
+ * all others from what they do; then, if there may be something, with the locks of all harts held.
  *
- * The searcher holds the lock of every hart. So nothing that moves more than one frame, or a frame from one place to
- * another, is under way: no flush, no chunk being opened, closed, stolen or adopted, no block of several words.
- * What goes on are the fast paths: allocations, which only take, and frees, each of which makes one thing free,
- * by one atomic operation, and then counts it in its hart's `frees`.
+ * Either way nothing that moves more than one frame, or a frame from one place to another, goes on meanwhile: no
+ * flush, no chunk being opened, closed, stolen or adopted, no block of several words. Such moves happen with a
+ * hart's lock held, and the hart's `moves` are odd then; who looks without locks sees that they were even
+ * before and the same after. What goes on are the fast paths: allocations, which only take, and frees, each of
+ * which makes one thing free, by one atomic operation, and then counts it in its hart's `frees`.
  *
- * It sums the counts, looks at every place, and sums them again. Say that the sums are equal and it found nothing.
- * A block that is free when it ends was not when it looked there, so somebody freed a part of it after; had that
- * one counted it before the second sum, the sums would differ, as counts only grow. So that call of free has
- * not returned yet, and nobody has had the frame since: it may as well be said to take place after our end.
- * With all such calls put there, no such block is free at our end, and PFN_NONE is true.
+ * The searcher sums the counts, looks at every place, and sums them again. Say that the sums are equal and it found
+ * nothing. A block that is free when it ends was not when it looked there, so somebody freed a part of it
+ * after; had that one counted it before the second sum, the sums would differ, as counts only grow. So that
+ * call of free has not returned yet, and nobody has had the frame since: it may as well be said to take place
+ * after our end. With all such calls put there, no such block is free at our end, and PFN_NONE is true.
  *
  *     searcher (hart 0)                     hart 1                          hart 2
  *     sum: 7
@@ -48,14 +50,71 @@ static void unlock_everything(struct frame_allocator *fa, struct nodes *nodes)
     lock_release(&hartcache_of(fa)->search, &nodes->search);
 }
 
-static uint64_t sum_of_frees(struct frame_allocator *fa)
+/* What has been freed and moved so far. *moving: whether a hart is in the middle of a move. */
+static uint64_t sum_of_changes(struct frame_allocator *fa, bool *moving)
 {
     uint64_t sum = 0;
+    *moving = false;
     /* The fence keeps in front what was looked at before, acquire keeps behind what will be. fence r,rw; ld. */
     fence_acquire();
-    for (unsigned hart = 0; hart < fa->nharts; hart++)
-        sum += atomic_load_explicit(&hart_cache_of(fa, hart)->frees, memory_order_acquire);
+    for (unsigned hart = 0; hart < fa->nharts; hart++) {
+        struct hart_cache *cache = hart_cache_of(fa, hart);
+        uint64_t moves = atomic_load_explicit(&cache->moves, memory_order_acquire);
+        *moving |= moves & 1;
+        sum += moves + atomic_load_explicit(&cache->frees, memory_order_acquire);
+    }
     return sum;
+}
+
+/* Whether a chunk is whole, or as good as: open with all frames free. */
+static bool looks_whole(const struct chunk *chunk)
+{
+    uint64_t all = ~0ull;
+    if (!chunk_is_open(chunk_owner(chunk)))
+        return atomic_load_explicit(&chunk->use, memory_order_relaxed) == CHUNK_WHOLE;
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        all &= atomic_load_explicit(&chunk->free[w], memory_order_relaxed);
+    return all == ~0ull;
+}
+
+/* Whether a chunk seems to have a block of this order, up to that of half a chunk. */
+static bool looks_fit(const struct chunk *chunk, unsigned order)
+{
+    unsigned words = order <= 6 ? 1 : 1u << (order - 6), run = 0;
+    for (unsigned w = 0; w < CHUNK_WORDS; w++) {
+        uint64_t free = atomic_load_explicit(&chunk->free[w], memory_order_relaxed);
+        run = free != ~0ull || w % words == 0 ? 0 : run;
+        run += free == ~0ull;
+        if (order < 6 ? bits_aligned_runs(free, order) != 0 : run == words)
+            return true;
+    }
+    return false;
+}
+
+/* Without a lock. Where frames have been gathered there may be anything. */
+static bool may_exist(struct frame_allocator *fa, unsigned order)
+{
+    struct hartcache *all = hartcache_of(fa);
+    for (unsigned hart = 0; hart < fa->nharts; hart++)
+        if (gather_any(hart_cache_of(fa, hart)))
+            return true;
+    for (uint32_t i = 0; i < all->nchunks; i++) {
+        const struct chunk *chunk = &all->chunks[i];
+        (void)inject_due(INJECT_LOOK);
+        bool whole = looks_whole(chunk);
+        if (order > CHUNK_ORDER ? whole && (i ^ 1) < all->nwhole && looks_whole(&all->chunks[i ^ 1])
+                                : whole || (order < CHUNK_ORDER && looks_fit(chunk, order)))
+            return true;
+    }
+    return false;
+}
+
+/* Whether there is certainly no block of this order, by a look without a lock that nothing came between. */
+static bool proves_none(struct frame_allocator *fa, unsigned order)
+{
+    bool moving_before, moving_after;
+    uint64_t before = sum_of_changes(fa, &moving_before);
+    return !moving_before && !may_exist(fa, order) && sum_of_changes(fa, &moving_after) == before;
 }
 
 /* What was gathered is free, and nobody can have it from where it is. Whose is taken gathers fewer from now on. */
@@ -122,15 +181,18 @@ pfn_t hartcache_search(struct frame_allocator *fa, unsigned order)
     struct nodes nodes;
     pfn_t pfn = PFN_NONE;
     uint64_t before, after;
+    bool moving; /* all harts are, by our own hand */
+    if (proves_none(fa, order))
+        return PFN_NONE;
     lock_everything(fa, &nodes);
     do {
-        before = sum_of_frees(fa);
+        before = sum_of_changes(fa, &moving);
         flush_all(fa);
         if (order < CHUNK_ORDER)
             pfn = from_open_chunks(fa, order);
         if (pfn_is_none(pfn))
             pfn = from_whole_chunks(fa, order);
-        after = sum_of_frees(fa);
+        after = sum_of_changes(fa, &moving);
     } while (pfn_is_none(pfn) && before != after);
     unlock_everything(fa, &nodes);
     return pfn;

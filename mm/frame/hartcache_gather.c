@@ -20,6 +20,12 @@
 /* The part that goes back when a hart has gathered all that it may: enough to pay for taking its lock. */
 #define FLUSH_SHARE 8
 
+/* Relaxed: only the owner of the cache writes it, and for others see gather_free(). lw. */
+static ALWAYS_INLINE uint32_t count_of(const struct hart_cache *cache, uint64_t i)
+{
+    return atomic_load_explicit(&cache->gather.count[i], memory_order_relaxed);
+}
+
 static COLD void refuse_bits(struct frame_allocator *fa, pfn_t first, uint64_t bits)
 {
     for (; bits; bits &= bits - 1) {
@@ -66,8 +72,9 @@ static void flush_own_slot(struct frame_allocator *fa, struct hart_cache *cache,
         store_relaxed(&slot->bits[w], 0);
         give_word(fa, chunk, whose, w, bits);
     }
-    cache->gathered -= cache->gather.count[i];
-    cache->gather.count[i] = 0;
+    cache->gathered -= count_of(cache, i);
+    /* Release: what says that there is something goes after it is somewhere else. fence rw,w; sw. */
+    store_release(&cache->gather.count[i], 0);
 }
 
 /* Another's, which goes on gathering meanwhile. */
@@ -93,13 +100,7 @@ static void flush_own(struct frame_allocator *fa, struct hart_cache *cache, uint
     uint32_t before = cache->gathered;
     for (uint64_t seen = 0; seen < slots && cache->gathered > keep;) {
         uint64_t i = cache->gather.hand;
-        /* A word of counts at a time: most slots of a large arena are untouched. */
-        if (i % COUNT_GROUP == 0 && *(uint64_t *)&cache->gather.count[i] == 0) {
-            seen += COUNT_GROUP;
-            cache->gather.hand = (i + COUNT_GROUP) & cache->gather.mask;
-            continue;
-        }
-        if (cache->gather.count[i])
+        if (count_of(cache, i))
             flush_own_slot(fa, cache, i);
         seen++;
         cache->gather.hand = (i + 1) & cache->gather.mask;
@@ -114,7 +115,16 @@ void gather_flush(struct frame_allocator *fa, struct hart_cache *cache)
         return;
     }
     for (uint64_t i = 0; i <= cache->gather.mask; i++)
-        flush_slot(fa, cache, i);
+        if (count_of(cache, i))
+            flush_slot(fa, cache, i);
+}
+
+bool gather_any(const struct hart_cache *cache)
+{
+    for (uint64_t i = 0; i <= cache->gather.mask; i++)
+        if (count_of(cache, i))
+            return true;
+    return false;
 }
 
 /* As much is gathered as may be. A part goes back, what was gathered first, and so all slots in turn: each has then had
@@ -137,7 +147,7 @@ static NOINLINE void claim_and_free(struct frame_allocator *fa, struct hart_cach
     uint64_t key = pfn.value >> CHUNK_ORDER, i = key & cache->gather.mask;
     struct lock_node node;
     hartcache_lock(cache, &node);
-    if (cache->gather.count[i]) {
+    if (count_of(cache, i)) {
         flush_own_slot(fa, cache, i);
         counter_add(COUNTER_FRAME_DRAIN, 1);
     }
@@ -146,8 +156,11 @@ static NOINLINE void claim_and_free(struct frame_allocator *fa, struct hart_cach
     gather_free(fa, cache, pfn);
 }
 
-static COLD void refuse(struct frame_allocator *fa, pfn_t pfn)
+/* The hart has freed it before; it is still gathered. */
+static COLD void refuse(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn)
 {
+    uint64_t i = pfn.value >> CHUNK_ORDER & cache->gather.mask;
+    store_relaxed(&cache->gather.count[i], count_of(cache, i) - 1);
     frame_refuse(fa, FRAME_MISUSE_DOUBLE_FREE, pfn, 0, __builtin_return_address(0));
 }
 
@@ -160,14 +173,16 @@ LEAF_PATH void gather_free(struct frame_allocator *fa, struct hart_cache *cache,
         claim_and_free(fa, cache, pfn);
         return;
     }
+    /* Before the bit: whoever finds no count finds nothing that was freed and counted in `frees` before it looked.
+     * Relaxed: the release below orders it. lw; sw. */
+    store_relaxed(&cache->gather.count[i], count_of(cache, i) + 1);
     /* Release, pairs with the acquire in flush_slot(). amoor.d.rl. */
     uint64_t before = or_release(&cache->gather.slot[i].bits[chunk_word_of(pfn)], bit);
     if (unlikely(before & bit)) {
-        refuse(fa, pfn);
+        refuse(fa, cache, pfn);
         return;
     }
     hartcache_count_free(cache);
-    cache->gather.count[i]++;
     if (unlikely(++cache->gathered >= atomic_load_explicit(&cache->gather_limit, memory_order_relaxed)))
         flush_full(fa, cache);
 }

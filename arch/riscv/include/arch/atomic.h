@@ -56,6 +56,9 @@ static ALWAYS_INLINE uint64_t or_release_doubleword(volatile uint64_t *object, u
 /** fence_acquire - what was read before it was read before anything behind it happens: `fence r,rw`. */
 #define fence_acquire() __asm__ volatile("fence r, rw" ::: "memory")
 
+/** fence_writes - what was written before it is seen before anything written behind it: `fence w,w`. */
+#define fence_writes() __asm__ volatile("fence w, w" ::: "memory")
+
 /**
  * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte
  * objects. Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne;

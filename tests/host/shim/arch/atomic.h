@@ -15,6 +15,8 @@
  * where a value was passed. */
 #define fence_acquire() __asm__ volatile("" ::: "memory")
 
+#define fence_writes() __asm__ volatile("" ::: "memory")
+
 #define cas_release(object, expected, desired)                                                               \
     ({                                                                                                       \
         __typeof__((void)0, *(object)) cas_expected_ = (expected);                                           \
