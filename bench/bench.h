@@ -78,7 +78,8 @@ struct workload {
     const char *measures; /* one line for people */
     enum bench_axis axis;
 
-    /* The largest order it asks for: an allocator that has no such blocks is not measured with it. */
+    /* The largest order it asks for: an allocator that has no such blocks, or does not put freed ones together again,
+     * is not measured with it. */
     unsigned order;
 
     /* Rounds between two looks at the clock: enough that the look costs under a per cent of the work. */

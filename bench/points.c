@@ -134,11 +134,18 @@ static void walk_locks(struct walk *walk)
     }
 }
 
+/* A design that does not put larger blocks together again runs out of them for good, and its failures would be
+ * measured. */
+static bool serves(const struct frame_allocator_ops *frame, unsigned order)
+{
+    return order == 0 || (order <= frame->order_max && frame->finds_every_block);
+}
+
 static void walk_frames(struct walk *walk)
 {
     for (size_t i = 0; frame_allocator_at(i); i++) {
         const struct frame_allocator_ops *frame = frame_allocator_at(i);
-        if (!selection_has_frame(frame) || walk->point.workload->order > frame->order_max)
+        if (!selection_has_frame(frame) || !serves(frame, walk->point.workload->order))
             continue;
         walk->point.variant = (struct bench_variant){frame, NULL};
         if (frame->lockless)
