@@ -1,14 +1,18 @@
 """How a figure becomes gnuplot's: a data file and a script beside it in plots/, drawn as SVG and PNG. The scripts
 stand alone, so that a figure can be adjusted by hand and drawn again."""
+import json
 import math
 
 from . import attribution
 from .results import variant_key
 from .units import si
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; yellow is left out: too faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# gnuplot's point types in pairs, filled and open: circle, square, triangle, diamond, inverted triangle, pentagon.
+# Okabe and Ito's colours, which colour-blind readers tell apart, without yellow, which is too faint on white; then, for runs
+# of more designs than those, five of Tol's that are darker or duller than all before them ("Colour Schemes", 2021).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+           "#882255", "#999933", "#7A7A7A", "#332288", "#A0522D")
+# gnuplot's point types in pairs, filled and open: circle, square, triangle, diamond, inverted triangle, pentagon. The second
+# six designs have the open ones: colour is never all that tells two apart.
 POINTS = ((7, 6), (5, 4), (9, 8), (13, 12), (11, 10), (15, 14))
 DASHES = ("1", "2", "4", "5")
 # Of causes of cycles: blues for what the hart itself does, yellow to red for its memory, purples for other harts.
@@ -33,9 +37,10 @@ class Curve:
 
 
 def _varying(variants):
-    """The axes on which the variants differ, in their order."""
+    """The axes on which the variants differ, in their order. Having none of something is no difference from the others that
+    have the one kind of it: an allocator without locks beside some over one kind of lock."""
     axes = list(dict.fromkeys(axis for variant in variants for axis in variant))
-    return [axis for axis in axes if len({variant.get(axis) for variant in variants}) > 1]
+    return [axis for axis in axes if len({variant[axis] for variant in variants if axis in variant}) > 1]
 
 
 def _look(variants):
@@ -47,8 +52,8 @@ def _look(variants):
     for variant in variants:
         main = mains.index(variant.get(axes[0])) if axes else 0
         rest = rests.index(tuple(variant.get(axis) for axis in axes[1:]))
-        yield (f"lc rgb '{COLOURS[main % len(COLOURS)]}' pt {POINTS[main % len(POINTS)][rest % 2]}"
-               f" dt {DASHES[rest % len(DASHES)]} lw 2 ps 1.1")
+        shape = POINTS[main % len(POINTS)][(rest + main // len(POINTS)) % 2]
+        yield f"lc rgb '{COLOURS[main % len(COLOURS)]}' pt {shape} dt {DASHES[rest % len(DASHES)]} lw 2 ps 1.1"
 
 
 def _names(variants, fallback):
@@ -59,14 +64,21 @@ def _names(variants, fallback):
         yield " × ".join(values) or fallback
 
 
-def curves_of(results):
-    """The curves of one benchmark's results, in the order in which they were measured."""
+def _key(variant):
+    return json.dumps(variant, sort_keys=True)
+
+
+def curves_of(results, of_run=()):
+    """The curves of one benchmark's results, in the order in which they were measured. `of_run`: all results with variants
+    like these, so that a design that some benchmarks leave out changes no other's looks."""
     groups = {}
     for result in results:
         groups.setdefault(variant_key(result), []).append(result)
-    variants = [group[0]["variant"] for group in groups.values()]
-    looks = zip(groups.values(), _names(variants, results[0]["bench"]), _look(variants))
-    curves = [Curve([r for r in group if r["status"] == "ok"], name, style) for group, name, style in looks]
+    variants = {_key(r["variant"]): r["variant"] for r in [*of_run, *results]}
+    looks = dict(zip(variants, _look(list(variants.values()))))
+    names = _names([group[0]["variant"] for group in groups.values()], results[0]["bench"])
+    curves = [Curve([r for r in group if r["status"] == "ok"], name, looks[_key(group[0]["variant"])])
+              for group, name in zip(groups.values(), names)]
     return [curve for curve in curves if curve.points]
 
 
@@ -74,10 +86,11 @@ def quote(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-def _log_range(values):
-    """Bounds and tics at 1, 2 and 5 times the powers of ten (only the powers, over more than four decades)."""
+def log_range(values, wide=False):
+    """Bounds and tics at 1, 2 and 5 times the powers of ten (only the powers, over more than four decades, or over more than
+    two where labels are wide)."""
     low, high = min(values), max(values)
-    steps = (1, 2, 5) if high / low < 1e4 else (1,)
+    steps = (1, 2, 5) if high / low < (1e2 if wide else 1e4) else (1,)
     grid = [step * 10.0 ** power for power in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
             for step in steps]
     bottom = max(value for value in grid if value <= low * 0.97)
@@ -103,6 +116,7 @@ class Figure:
     def __init__(self, run, name, title, ylabel):
         self.name = name
         self.bottom = self.BOTTOM
+        self.bounds_y = None
         self.blocks = []
         self.plots = []
         self.settings = [
@@ -132,7 +146,8 @@ class Figure:
                           f"set xrange [{low / 1.12:.4f}:{high * 1.12:.4f}]"]
 
     def log_y(self, values):
-        low, high, tics = _log_range(values)
+        low, high, tics = log_range(values)
+        self.bounds_y = low, high
         labels = ", ".join(f"'{_tic_label(value)}' {value:g}" for value in tics)
         self.settings += ["set logscale y", f"set yrange [{low:g}:{high:g}]", f"set ytics ({labels})"]
 
@@ -144,7 +159,8 @@ class Figure:
     def script(self):
         lines = ["# Made by tools/run plot; draw it again by: gnuplot " + self.name + ".gp"]
         lines += self.settings
-        lines.append(f"set bmargin {self.bottom + 1.1 * len(self.notes):.1f}")
+        if not any(line.startswith("set bmargin") for line in self.settings):
+            lines.append(f"set bmargin {self.bottom + 1.1 * len(self.notes):.1f}")
         for terminal, ending in TERMINALS:
             lines += [f"set terminal {terminal}", f"set output '{self.name}.{ending}'", *self.body()]
         lines.append("set output")

@@ -10,6 +10,7 @@ from .failure import Failure
 from .figure import Bars, Figure, curves_of, quote
 from .results import LATEST, enrich, load
 from .scaling_marks import Marks
+from .waste import waste
 
 ACCEPTED = ("RUN",)
 
@@ -107,6 +108,14 @@ def _latency_free(run, bench, curves):
     return _percentiles(run, bench, curves, "latency_free", "free")
 
 
+def _latency_last(run, bench, curves):
+    return _percentiles(run, bench, curves, "latency_last", "last-per-cent allocation")
+
+
+def _latency_none(run, bench, curves):
+    return _percentiles(run, bench, curves, "latency_none", "failed allocation")
+
+
 def _percentiles(run, bench, curves, field, what):
     """Percentiles at the largest hart count; at each step along the axis a tenth of the operations is left."""
     harts = _measured_harts(curves)[-1]
@@ -155,10 +164,13 @@ def _attribution(run, bench, curves):
 
 def figures(run, results):
     for bench in dict.fromkeys(r["bench"] for r in results):
-        curves = curves_of([r for r in results if r["bench"] == bench])
+        family = bench.split(".")[0]
+        curves = curves_of([r for r in results if r["bench"] == bench],
+                           [r for r in results if r["bench"].split(".")[0] == family])
         if not curves:
             continue
-        for draw in (_throughput, _cycles, _attribution, _latency, _latency_free, _fairness):
+        for draw in (_throughput, _cycles, _attribution, _latency, _latency_free, _latency_last, _latency_none,
+                     _fairness, waste):
             figure = draw(run, bench, curves)
             if figure:
                 yield figure
