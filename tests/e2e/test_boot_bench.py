@@ -35,7 +35,7 @@ class BenchTest(support.TestCase):
         self.assertLessEqual({"bitmap", "hartcache"}, {r["variant"].get("frame") for r in results})
         for name in names:
             self.assertIn(name, done.out)
-            for figure in ("throughput", "cycles", "latency", "fairness"):
+            for figure in ("throughput", "cycles", "latency", "fairness", *(["waste"] if name.startswith("frame.") else [])):
                 for ending in ("svg", "png"):
                     path = os.path.join(self.out, "plots", f"{name}.{figure}.{ending}")
                     self.assertTrue(os.path.getsize(path), path)

@@ -34,10 +34,10 @@ class Label:
 
 
 def _overlap(one, other):
-    """The area that two boxes share."""
+    """How bad it is that two boxes share what they do: touching at all is worse than being far from the point."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
-    return width * height if width > 0 and height > 0 else 0
+    return 10 + width * height if width > 0 and height > 0 else 0
 
 
 def _box_of(point):

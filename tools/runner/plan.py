@@ -15,6 +15,9 @@ MODEL_ONLY = ("PROFILE", "PIN", "LINES")
 # What is measured when nobody says. Under the model a point's work grows with the square of the harts and more: up to
 # 16 of them a run takes about a minute and a half on two cores, 32 would take six times as long.
 HARTS_DEFAULT = {"model": (1, 2, 4, 8, 16), "host": (1, 2, 4, 8)}
+# The allocators that stand for the others when nobody names benchmarks or allocators: one lock around everything, this
+# project's own, and what Linux has. Those behind one lock take most of the time, and half a dozen of them differ little.
+FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp")
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
 QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
@@ -34,9 +37,11 @@ class Plan:
         self.pinned = self.model is not None and settings.flag("PIN", "1")
         self.memory = settings.memory(default_memory(max(self.harts)) if self.model else "1G")
         self.words = [f"bench={settings.word('BENCH') or '*'}", f"harts={','.join(map(str, self.harts))}"]
-        for variable, key in (("FRAME", "frame"), ("LOCK", "lock")):
-            if settings.word(variable):
-                self.words.append(f"{key}={settings.word(variable)}")
+        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME")) or " frame=" in f" {settings.text('ARGS')}")
+        frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
+        for key, value in (("frame", frame), ("lock", settings.word("LOCK"))):
+            if value:
+                self.words.append(f"{key}={value}")
         if settings.flag("QUICK"):
             self.words += QUICK_WORDS[self.clock]
         self.words.append(f"clock={self.clock}")
@@ -55,12 +60,15 @@ class Plan:
 
     def left_out(self):
         """What a run without a selection does not measure, and how to get it: lines for people."""
-        if self.clock != "model" or any(self.settings.text(name) for name in ("BENCH", "FRAME", "LOCK", "HARTS", "ARGS")):
-            return []
-        more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
-        return [f"Left out for time: {' and '.join(map(str, more))} harts"
-                f" (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes; frame.bulk takes most of them),",
-                "  other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)."]
+        said = []
+        if self.few_frames:
+            said.append("allocators other than " + ", ".join(FRAME_DEFAULT) + " (FRAME=*, many minutes)")
+        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "LOCK", "HARTS", "ARGS")):
+            more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
+            said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
+                     " frame.bulk takes most of them)",
+                     "other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)"]
+        return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 
     def bootargs(self, shard=None):
         words = self.words if shard is None or self.jobs == 1 else [*self.words, f"shard={shard}/{self.jobs}"]

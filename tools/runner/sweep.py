@@ -9,6 +9,7 @@ import os
 
 from . import host
 from .lab import Lab, Trial
+from .plan import FRAME_DEFAULT
 from .results import RESULTS
 from .units import si
 from .validate import counter, profile_of, write
@@ -78,6 +79,8 @@ def main(settings):
     name, profile = profile_of(settings)
     lab = Lab(settings, name, counter())
     words = [f"bench={settings.word('BENCH') or BENCH_DEFAULT}"]
+    if not any(settings.text(key) for key in ("BENCH", "FRAME")):
+        words.append(f"frame={','.join(FRAME_DEFAULT)}")
     words += [f"{key.lower()}={settings.word(key)}" for key in ("FRAME", "LOCK") if settings.word(key)]
     if settings.flag("QUICK"):
         words.append(f"trial_cycles={QUICK_CYCLES}")
