@@ -237,16 +237,17 @@ static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct t
     summarise(run, trial);
 }
 
-static int make_arena(struct bench_run *run)
+static int make_arena(struct bench_run *run, size_t nframes_max)
 {
     const struct memory_plan *memory = memory_plan();
+    size_t nframes = nframes_max ? MIN(memory->arena_frames, nframes_max) : memory->arena_frames;
     return frame_allocator_init(&run->arena, run->variant.frame, run->variant.lock, "arena", memory->metadata,
-        memory->arena_base, memory->arena_frames, hart_count());
+        memory->arena_base, nframes, hart_count());
 }
 
-static int prepare_run(struct bench_run *run)
+static int prepare_run(struct bench_run *run, size_t nframes_max)
 {
-    int error = run->variant.frame ? make_arena(run) : 0;
+    int error = run->variant.frame ? make_arena(run, nframes_max) : 0;
     barrier_init(&run->barrier, run->nharts);
     nbuffers = 0;
     for (unsigned i = 0; i < run->nharts; i++) {
@@ -334,7 +335,7 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     run.nharts = nharts;
     run.seed = plan->seed;
     run.harts = bench_harts;
-    int error = prepare_run(&run);
+    int error = prepare_run(&run, plan->arena_frames);
     if (error) {
         writer_format(why, "setup: %s", error_text(error));
         return error;

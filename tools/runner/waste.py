@@ -45,8 +45,6 @@ class Waste(Figure):
         """rows: (curve, share, throughput)."""
         super().__init__(run, f"{bench}.waste", f"{bench}: speed against waste at {harts} hart{'s' if harts > 1 else ''}",
                          "operations per second")
-        self.notes.append("Waste: metadata, and frames that lay in caches of single harts at worst. Better is up and left;"
-                          " what lies below the line is beaten in both.")
         shares, rates = [share for _, share, _ in rows], [rate for _, _, rate in rows]
         self.log_y(rates)
         low, high, tics = log_range(shares, wide=True)
@@ -54,7 +52,9 @@ class Waste(Figure):
         self.settings += ["set xlabel 'waste, share of the arena'", "set logscale x", f"set xtics ({labels})",
                           f"set xrange [{low:g}:{high:g}]", "set grid xtics"]
         corners = _efficient(list(zip(shares, rates)))
+        self.notes.append("Waste: metadata, and frames that lay in caches of single harts at worst. Better is up and left.")
         if len(corners) > 1:
+            self.notes[-1] = self.notes[-1][:-1] + "; what lies below the line is beaten in both."
             self.add(corners, "using 1:2 with lines lc rgb '#b0b0b0' dt 1 lw 1.5 notitle")
         named = len(rows) <= NAMES_MAX
         for curve, share, rate in rows:
