@@ -63,6 +63,8 @@ int frame_allocator_init(struct frame_allocator *fa, const struct frame_allocato
         return ERR_RANGE;
     memset(fa, 0, sizeof(*fa));
     fa->ops = ops;
+    fa->alloc = ops->alloc;
+    fa->free = ops->free;
     fa->lock_kind = lock_kind;
     fa->name = name;
     fa->base = base;

@@ -87,15 +87,18 @@ struct frame_misuse {
 };
 
 struct frame_allocator {
-    const struct frame_allocator_ops *ops;
-    const struct lock_ops *lock_kind; /* for every lock of this instance */
-    const char *name; /* of the instance: "kernel", "arena" */
+    /* What every call reads is one line. */
+    pfn_t (*alloc)(struct frame_allocator *fa, unsigned order); /* ops->alloc, a load nearer */
+    void (*free)(struct frame_allocator *fa, pfn_t pfn, unsigned order); /* ops->free */
     pfn_t base; /* aligned to FRAME_ORDER_MAX */
     size_t nframes;
-    unsigned nharts; /* harts 0 … nharts − 1 may call */
     void *metadata; /* metadata_size() bytes, 64-byte aligned */
+    const struct frame_allocator_ops *ops;
+    const struct lock_ops *lock_kind; /* for every lock of this instance */
+    unsigned nharts; /* harts 0 … nharts − 1 may call */
 
-    _Atomic uint64_t misuse_count CACHE_ALIGNED;
+    const char *name CACHE_ALIGNED; /* of the instance: "kernel", "arena" */
+    _Atomic uint64_t misuse_count;
     struct frame_misuse last_misuse; /* of the hart that counted last; read when quiet */
 } CACHE_ALIGNED;
 
@@ -136,7 +139,7 @@ static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsi
  */
 static inline void frame_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    fa->ops->free(fa, pfn, order);
+    fa->free(fa, pfn, order);
 }
 
 /** frame_free_count - frames free, in caches too. frame_stranded_count - of those, in caches of harts. */
@@ -177,7 +180,7 @@ void frame_zero(pfn_t pfn, unsigned order);
 
 static inline pfn_t frame_alloc(struct frame_allocator *fa, unsigned order, unsigned flags)
 {
-    pfn_t pfn = fa->ops->alloc(fa, order);
+    pfn_t pfn = fa->alloc(fa, order);
     if ((flags & FRAME_ZERO) && !pfn_is_none(pfn))
         frame_zero(pfn, order);
     return pfn;

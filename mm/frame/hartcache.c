@@ -110,22 +110,23 @@ static int hartcache_init(struct frame_allocator *fa)
     return 0;
 }
 
-/* The lowest free frame of the word that the hart allocates from. Not when there is none, or a thief was quicker. */
-static ALWAYS_INLINE bool take_from_word(struct hart_cache *cache, pfn_t *frame)
+/* Takes the frame to try next, if it is free; then the one behind it is next. A word that was taken in full leaves no
+ * bit. */
+static ALWAYS_INLINE bool take_next(struct hart_cache *cache, pfn_t *frame)
 {
-    /* Relaxed: the atomic below checks it. ld. */
-    uint64_t free = atomic_load_explicit(cache->word, memory_order_relaxed);
-    if (unlikely(free == 0))
-        return false;
-    uint64_t bit = free & -free;
-    *frame = PFN(cache->word_frame + bits_lowest_of_one(bit));
-    if (plant_due(PLANT_HARTCACHE_TWICE))
-        return true;
+    uint64_t bit = cache->bit;
     if (inject_due(INJECT_CAS))
         return false;
     /* Acquire, pairs with the release of whoever set the bit: what was written to the frame is over.
      * amoand.d.aq. */
-    return likely(atomic_fetch_and_explicit(cache->word, ~bit, memory_order_acquire) & bit);
+    if (unlikely(!(atomic_fetch_and_explicit(cache->word, ~bit, memory_order_acquire) & bit)))
+        return false;
+    if (plant_due(PLANT_HARTCACHE_TWICE))
+        or_release(cache->word, bit);
+    *frame = PFN(cache->frame);
+    cache->bit = bit << 1;
+    cache->frame = frame->value + 1;
+    return true;
 }
 
 static bool find_word(struct frame_allocator *fa, struct hart_cache *cache)
@@ -146,7 +147,7 @@ static NOINLINE pfn_t alloc_slow(struct frame_allocator *fa, unsigned order)
         if (!chunk_next_word(fa, cache) && !find_word(fa, cache) && !chunk_steal_word(fa, cache))
             return hartcache_search(fa, 0);
         pfn_t frame;
-        if (likely(take_from_word(cache, &frame)))
+        if (likely(take_next(cache, &frame)))
             return frame;
         counter_add(COUNTER_CAS_RETRY, 1);
     }
@@ -158,13 +159,14 @@ static LEAF_PATH pfn_t hartcache_alloc(struct frame_allocator *fa, unsigned orde
         return alloc_slow(fa, order);
     DEBUG_ASSERT(hart_index() < fa->nharts);
     pfn_t frame;
-    if (unlikely(!take_from_word(hart_cache_own(fa), &frame)))
+    if (unlikely(!take_next(hart_cache_own(fa), &frame)))
         return alloc_slow(fa, 0);
     return frame;
 }
 
 /* The ways out of a free: called last, so that the compiler makes a jump of the call and the return address is
- * that of the call to frame_free(). */
+ * that of the call to frame_free(). Each is reached from one place of the fast path only: for the sake of a shared
+ * one GCC copies the arguments away, for the price of an instruction each. */
 
 static COLD void refuse(struct frame_allocator *fa, pfn_t pfn)
 {
@@ -190,35 +192,55 @@ static NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
         refuse(fa, pfn);
         return;
     }
-    hartcache_count_free(cache);
-    if (before == ~bit && word != cache->word)
-        chunk_emptied(fa, pfn);
+    cache->word = word;
+    cache->bit = bit;
+    cache->frame = pfn.value;
+    if (hartcache_count_free(cache) % TIDY_FREES == 0)
+        chunk_tidy(fa);
 }
 
-/* Not a single frame of the arena. */
-static NOINLINE void free_slow(struct frame_allocator *fa, pfn_t pfn, unsigned order)
+/* No block can be at that place. */
+static COLD void refuse_place(struct frame_allocator *fa, pfn_t pfn, unsigned order)
+{
+    enum frame_misuse_kind kind = FRAME_MISUSE_OUT_OF_RANGE;
+    frame_misplaced(fa, pfn, order, &kind);
+    frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+}
+
+/* Not of a chunk that is plainly the hart's own. */
+static LEAF_PATH NOINLINE void free_elsewhere(
+    struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache, uint64_t owner)
+{
+    if (likely(chunk_is_open(owner) && (owner & CHUNK_OWNER) != hart_index()))
+        gather_free(fa, pfn, cache);
+    else
+        free_checked(fa, pfn);
+}
+
+static NOINLINE void free_block(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     enum frame_misuse_kind kind;
     if (frame_misplaced(fa, pfn, order, &kind))
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+        refuse_place(fa, pfn, order);
     else
         block_free(fa, pfn, order);
 }
 
 static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    if (unlikely(order != 0 || pfn.value - fa->base.value >= fa->nframes)) {
-        free_slow(fa, pfn, order);
+    if (unlikely(order != 0)) {
+        free_block(fa, pfn, order);
+        return;
+    }
+    if (unlikely(pfn.value - fa->base.value >= fa->nframes)) {
+        refuse_place(fa, pfn, order);
         return;
     }
     uint64_t self = hart_index();
     struct hart_cache *cache = hart_cache_of(fa, self);
     uint64_t owner = owner_of(cache, pfn);
     if (unlikely(owner != self)) {
-        if (chunk_is_open(owner) && (owner & CHUNK_OWNER) != self)
-            gather_free(fa, cache, pfn);
-        else
-            free_checked(fa, pfn);
+        free_elsewhere(fa, pfn, cache, owner);
         return;
     }
     if (plant_due(PLANT_HARTCACHE_LOST))
@@ -231,9 +253,12 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
         refuse(fa, pfn);
         return;
     }
-    hartcache_count_free(cache);
-    if (unlikely(before == ~bit) && word != cache->word)
-        chunk_emptied(fa, pfn);
+    /* Still in the hart's data cache, perhaps: next to be given out. */
+    cache->word = word;
+    cache->bit = bit;
+    cache->frame = pfn.value;
+    if (unlikely(hartcache_count_free(cache) % TIDY_FREES == 0))
+        chunk_tidy(fa);
 }
 
 /* Free frames of the open chunks that harts own. */

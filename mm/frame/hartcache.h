@@ -81,13 +81,19 @@ struct gathered {
     _Atomic uint64_t bits[CHUNK_WORDS];
 } CACHE_ALIGNED;
 
+/* Frees between two looks for a chunk to close: the lock for it, about 40 cycles, is then below one a free; and a chunk
+ * is 8 such times in size, so 16 chunks are looked at for each that can be closed. */
+#define TIDY_FREES 64
+
 /* Chunks that one hart gathers for at a time: 128 MiB to 512 MiB of memory that others own, for 16 KiB. */
 #define GATHER_SLOTS_MAX 256
 
 /* What belongs to one hart. The first line is what its fast paths touch. */
 struct hart_cache {
     _Atomic uint64_t *word; /* the word of an open chunk that it allocates from */
-    uint64_t word_frame; /* the frame of its bit 0 */
+    uint64_t
+        bit; /* the bit there to try next: behind the one that was taken last, or the one that was set last */
+    uint64_t frame; /* that bit's frame */
     uintptr_t free_origin; /* where the bits of frame number 0 would lie */
     uintptr_t owner_origin; /* where the owner of its chunk would */
     _Atomic uint64_t frees; /* frames made free so far; the hart's own to write. See hartcache_exact.c */
@@ -109,9 +115,10 @@ struct hart_cache {
     } gather CACHE_ALIGNED;
     _Atomic uint64_t moves; /* odd while its lock is held: frames may be between two places */
     uint32_t ring; /* an open chunk that it owns, from which its search goes on; CHUNK_NONE. Its lock */
+    _Atomic uint32_t nopen; /* chunks in its ring. Its lock to write */
     uint32_t refill; /* whole chunks to take from the pool next time. Its lock */
 
-    uint8_t unused[2 * CACHE_LINE_BYTES + 48];
+    uint8_t unused[2 * CACHE_LINE_BYTES + 40];
 } CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct hart_cache) == 512, "a hart's index becomes an address by a shift");
@@ -166,6 +173,12 @@ static inline uint64_t chunk_owner(const struct chunk *chunk)
     return atomic_load_explicit(chunk->owner, memory_order_relaxed);
 }
 
+/* The frame of a word's bit 0. */
+static inline pfn_t word_frame(const struct hart_cache *cache, const _Atomic uint64_t *word)
+{
+    return PFN(((uintptr_t)word - cache->free_origin) / sizeof(uint64_t) * 64);
+}
+
 static inline uint32_t chunk_number(const struct frame_allocator *fa, const struct chunk *chunk)
 {
     return (uint32_t)(chunk - hartcache_of(fa)->chunks);
@@ -186,13 +199,15 @@ static ALWAYS_INLINE bool chunk_is_open(uint64_t owner)
     return owner < CHUNK_CLOSED;
 }
 
-/** hartcache_count_free - tell those who search that a frame of ours has become free; behind a branch that depends
+/** hartcache_count_free - tell those who search that a frame of ours has become free, and how many it were; behind a branch that depends
  *  on the atomic operation that made it so, which keeps the store behind it (RVWMO, preserved program order,
  *  rule 11). */
-static ALWAYS_INLINE void hartcache_count_free(struct hart_cache *cache)
+static ALWAYS_INLINE uint64_t hartcache_count_free(struct hart_cache *cache)
 {
     /* Relaxed both: only this hart writes it; those who read it look for a change. ld; sd. */
-    store_relaxed(&cache->frees, atomic_load_explicit(&cache->frees, memory_order_relaxed) + 1);
+    uint64_t frees = atomic_load_explicit(&cache->frees, memory_order_relaxed) + 1;
+    store_relaxed(&cache->frees, frees);
+    return frees;
 }
 
 /** hartcache_lock, hartcache_unlock - the lock of a hart's cache. */
@@ -243,8 +258,9 @@ void chunk_pool_give(struct frame_allocator *fa, struct chunk *chunk);
  *  then. The lock of some hart held. */
 struct chunk *chunk_pool_take(struct frame_allocator *fa, unsigned order);
 
-/** chunk_emptied - by the owner, after a free of this frame that filled its word: close the chunk if all is free. */
-void chunk_emptied(struct frame_allocator *fa, pfn_t pfn);
+/** chunk_tidy - look at the next two of the own chunks and close those with all frames free. Called once in so many
+ *  frees. No lock held. */
+void chunk_tidy(struct frame_allocator *fa);
 
 /** chunk_next_word - point the own cache's `word` at another word with free frames of the same chunk. No lock needed.
  *  Returns whether there was one. */
@@ -283,7 +299,7 @@ enum frame_misuse_kind block_misuse(struct frame_allocator *fa, pfn_t pfn);
 /* hartcache_gather.c */
 
 /** gather_free - free a single frame of an open chunk that is not the caller's own. @cache: the caller's */
-void gather_free(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn);
+void gather_free(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache);
 
 /** gather_flush - give back all that a cache has gathered. Locked; any hart. */
 void gather_flush(struct frame_allocator *fa, struct hart_cache *cache);

@@ -191,9 +191,8 @@ static bool free_inside(struct frame_allocator *fa, struct chunk *chunk, pfn_t p
         before = or_release(&chunk->free[w + i], part);
     if (before & part)
         return true; /* cannot be; but the branch keeps the store below behind the operation */
-    hartcache_count_free(cache);
-    if ((before | part) == UINT64_MAX && (whose & CHUNK_OWNER) == hart_index())
-        chunk_emptied(fa, pfn);
+    if (hartcache_count_free(cache) % TIDY_FREES == 0)
+        chunk_tidy(fa);
     return true;
 }
 

@@ -12,6 +12,9 @@
  * without a free frame. */
 #define SEARCH_CHUNKS 4
 
+/* Own chunks that are looked at for closing at a time. */
+#define TIDY_CHUNKS 2
+
 /* A chunk of another's is worth owning with this many free frames: a word full. With fewer it is used up in place. */
 #define ADOPT_FRAMES 64
 
@@ -90,6 +93,7 @@ static void ring_insert(struct frame_allocator *fa, struct hart_cache *cache, st
     struct chunk *chunks = hartcache_of(fa)->chunks;
     uint32_t number = chunk_number(fa, chunk);
     DEBUG_ASSERT(chunk->next == CHUNK_NONE);
+    store_relaxed(&cache->nopen, atomic_load_explicit(&cache->nopen, memory_order_relaxed) + 1);
     if (cache->ring == CHUNK_NONE) {
         chunk->next = chunk->previous = number;
         cache->ring = number;
@@ -108,6 +112,7 @@ static void ring_remove(struct frame_allocator *fa, struct hart_cache *cache, st
     uint32_t number = chunk_number(fa, chunk);
     if (chunk->next == CHUNK_NONE)
         return; /* its new owner has not put it there yet */
+    store_relaxed(&cache->nopen, atomic_load_explicit(&cache->nopen, memory_order_relaxed) - 1);
     chunks[chunk->next].previous = chunk->previous;
     chunks[chunk->previous].next = chunk->next;
     if (cache->ring == number)
@@ -210,31 +215,47 @@ struct chunk *chunk_get(struct frame_allocator *fa, struct hart_cache *cache)
     return pfn_is_none(frame) ? refill(fa, cache) : chunk_of(fa, frame);
 }
 
-void chunk_emptied(struct frame_allocator *fa, pfn_t pfn)
+/* Whether the next allocation is from this chunk. */
+static bool is_current(const struct hart_cache *cache, const struct chunk *chunk)
 {
-    struct chunk *chunk = chunk_of(fa, pfn);
+    return (uintptr_t)cache->word - (uintptr_t)chunk->free < CHUNK_WORDS * sizeof(uint64_t);
+}
+
+void chunk_tidy(struct frame_allocator *fa)
+{
     struct hart_cache *cache = hart_cache_own(fa);
-    if ((uintptr_t)cache->word - (uintptr_t)chunk->free < CHUNK_WORDS * sizeof(uint64_t))
-        return; /* the next allocation is from here */
-    for (unsigned w = 0; w < CHUNK_WORDS; w++)
-        if (free_word(chunk, w) != FULL)
-            return;
+    struct chunk *chunks = hartcache_of(fa)->chunks;
     struct lock_node node;
+    /* Relaxed: a hint. lw. */
+    if (atomic_load_explicit(&cache->nopen, memory_order_relaxed) < 2)
+        return;
     hartcache_lock(cache, &node);
-    uint64_t whose = chunk_owner(chunk);
-    if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == hart_index() && chunk_close(fa, chunk))
-        chunk_keep(fa, cache, chunk);
+    for (unsigned i = 0; i < TIDY_CHUNKS && cache->ring != CHUNK_NONE; i++) {
+        struct chunk *chunk = &chunks[cache->ring];
+        cache->ring = chunk->next;
+        if (!is_current(cache, chunk) && chunk_close(fa, chunk))
+            chunk_keep(fa, cache, chunk);
+    }
     hartcache_unlock(cache, &node);
 }
 
+/* The lowest free frame of a word is next; of a word that a thief has emptied meanwhile, none. */
+static bool point_at(struct hart_cache *cache, _Atomic uint64_t *word)
+{
+    uint64_t free = atomic_load_explicit(word, memory_order_relaxed);
+    cache->word = word;
+    cache->bit = free & -free;
+    cache->frame = free ? word_frame(cache, word).value + bits_lowest(free) : 0;
+    return free != 0;
+}
+
 /* Points the cache's word at the first of the chunk that has a free frame, if one has. */
-static bool use(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
+static bool use(struct hart_cache *cache, struct chunk *chunk)
 {
     for (unsigned w = 0; w < CHUNK_WORDS; w++) {
         if (!free_word(chunk, w))
             continue;
-        cache->word = &chunk->free[w];
-        cache->word_frame = chunk_frame(fa, chunk).value + w * 64;
+        point_at(cache, &chunk->free[w]);
         return true;
     }
     return false;
@@ -259,7 +280,7 @@ static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsign
         if (cache->ring == start)
             break;
     }
-    return best && use(fa, cache, best);
+    return best && use(cache, best);
 }
 
 /* Nobody's chunks come first: to use them up leaves others whole. */
@@ -275,7 +296,7 @@ static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
     for (uint32_t i = 0; i < all->nchunks && !found; i++) {
         struct chunk *chunk = &all->chunks[i];
         uint64_t whose = chunk_owner(chunk);
-        if (!chunk_is_open(whose) || (whose & CHUNK_OWNER) != CHUNK_NOBODY || !use(fa, cache, chunk))
+        if (!chunk_is_open(whose) || (whose & CHUNK_OWNER) != CHUNK_NOBODY || !use(cache, chunk))
             continue;
         found = true;
         store_relaxed(chunk->owner, hart_index() | (whose & CHUNK_MIXED));
@@ -288,7 +309,9 @@ static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
 
 bool chunk_next_word(struct frame_allocator *fa, struct hart_cache *cache)
 {
-    return cache->word != &cache->no_word && use(fa, cache, chunk_of(fa, PFN(cache->word_frame)));
+    _Atomic uint64_t *word = cache->word;
+    return word != &cache->no_word &&
+           (point_at(cache, word) || use(cache, chunk_of(fa, word_frame(cache, word))));
 }
 
 bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache)
@@ -299,7 +322,7 @@ bool chunk_find_word(struct frame_allocator *fa, struct hart_cache *cache)
     if (!chunk)
         return use_own(fa, cache, UINT32_MAX);
     chunk_open(fa, cache, chunk);
-    return use(fa, cache, chunk);
+    return use(cache, chunk);
 }
 
 /* Makes a chunk that this hart has made its own one of its ring, unless it has lost it again. */
@@ -311,7 +334,7 @@ static bool settle(struct frame_allocator *fa, struct hart_cache *cache, struct 
     uint64_t whose = chunk_owner(chunk);
     if (chunk_is_open(whose) && (whose & CHUNK_OWNER) == hart_index() && chunk->next == CHUNK_NONE)
         ring_insert(fa, cache, chunk);
-    found = use(fa, cache, chunk);
+    found = use(cache, chunk);
     hartcache_unlock(cache, &node);
     return found;
 }
@@ -370,7 +393,7 @@ bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
     for (uint32_t seen = 0; seen < all->nchunks; seen++) {
         struct chunk *chunk = &all->chunks[at];
         at = at + 1 < all->nchunks ? at + 1 : 0;
-        if (!use(fa, cache, chunk))
+        if (!use(cache, chunk))
             continue;
         uint64_t whose = chunk_owner(chunk);
         unsigned owner = whose & CHUNK_OWNER;
@@ -400,4 +423,5 @@ void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache)
         lock_release(&all->pool_lock, &node);
     }
     cache->word = &cache->no_word;
+    cache->bit = 0;
 }

@@ -142,7 +142,7 @@ static NOINLINE void flush_full(struct frame_allocator *fa, struct hart_cache *c
 }
 
 /* The slot is for another chunk, or for none: makes it this frame's chunk's. */
-static NOINLINE void claim_and_free(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn)
+static NOINLINE void claim_and_free(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache)
 {
     uint64_t key = pfn.value >> CHUNK_ORDER, i = key & cache->gather.mask;
     struct lock_node node;
@@ -153,24 +153,24 @@ static NOINLINE void claim_and_free(struct frame_allocator *fa, struct hart_cach
     }
     store_relaxed(&cache->gather.key[i], key);
     hartcache_unlock(cache, &node);
-    gather_free(fa, cache, pfn);
+    gather_free(fa, pfn, cache);
 }
 
 /* The hart has freed it before; it is still gathered. */
-static COLD void refuse(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn)
+static COLD void refuse(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache)
 {
     uint64_t i = pfn.value >> CHUNK_ORDER & cache->gather.mask;
     store_relaxed(&cache->gather.count[i], count_of(cache, i) - 1);
     frame_refuse(fa, FRAME_MISUSE_DOUBLE_FREE, pfn, 0, __builtin_return_address(0));
 }
 
-LEAF_PATH void gather_free(struct frame_allocator *fa, struct hart_cache *cache, pfn_t pfn)
+LEAF_PATH void gather_free(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache)
 {
     uint64_t key = pfn.value >> CHUNK_ORDER, i = key & cache->gather.mask;
     uint64_t bit = 1ull << pfn.value % 64;
     /* Relaxed: only this hart writes its keys. ld. */
     if (unlikely(atomic_load_explicit(&cache->gather.key[i], memory_order_relaxed) != key)) {
-        claim_and_free(fa, cache, pfn);
+        claim_and_free(fa, pfn, cache);
         return;
     }
     /* Before the bit: whoever finds no count finds nothing that was freed and counted in `frees` before it looked.
@@ -179,7 +179,7 @@ LEAF_PATH void gather_free(struct frame_allocator *fa, struct hart_cache *cache,
     /* Release, pairs with the acquire in flush_slot(). amoor.d.rl. */
     uint64_t before = or_release(&cache->gather.slot[i].bits[chunk_word_of(pfn)], bit);
     if (unlikely(before & bit)) {
-        refuse(fa, cache, pfn);
+        refuse(fa, pfn, cache);
         return;
     }
     hartcache_count_free(cache);

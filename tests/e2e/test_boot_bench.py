@@ -11,7 +11,7 @@ from support import RUN, alive, make, run, wait_until
 # An allocate/free pair on the fast path of per-hart caches: the project's own promise. The benchmark's loop adds its
 # count, its branch, the test for an exhausted arena and a share of a look at the clock.
 HOT_PATH_INSNS_MAX = 60
-LOOP_INSNS = 4
+LOOP_INSNS = 7
 # What frame_put() adds to frame_free(): is it of the arena, where is its count, is it 0.
 PUT_INSNS_MAX = 12
 
