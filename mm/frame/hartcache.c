@@ -66,8 +66,10 @@ static void init_cache(struct frame_allocator *fa, const struct layout *at, unsi
     cache->gather.limit_max = CLAMP(fa->nframes / GATHER_SHARE / fa->nharts, GATHER_MIN, GATHER_MAX);
     store_relaxed(&cache->gather_limit, GATHER_MIN);
     memset(cache->gather.slot, 0, at->slots * sizeof(struct gathered));
-    for (uint32_t i = 0; i < at->slots; i++) {
-        store_relaxed(&cache->gather.key[i], CHUNK_NONE);
+    /* Slots begin with the first chunks, which are all of them in an arena of up to 512 MiB. */
+    for (uint64_t i = 0; i < at->slots; i++) {
+        uint64_t key = (fa->base.value >> CHUNK_ORDER) + i;
+        store_relaxed(&cache->gather.key[key & cache->gather.mask], key);
         store_relaxed(&cache->gather.count[i], 0);
     }
 }

@@ -106,7 +106,7 @@ struct hart_cache {
 
     struct {
         struct gathered *slot; /* slots are found by the chunk's number modulo how many there are */
-        _Atomic uint64_t *key; /* of each slot: its chunk, by number from frame 0; or CHUNK_NONE */
+        _Atomic uint64_t *key; /* of each slot: its chunk, by number from frame 0 */
         _Atomic uint32_t
             *count; /* of each slot: frames gathered since the hart flushed it last. Its own to write */
         uint64_t mask; /* slots less one; they are a power of two */

@@ -141,7 +141,7 @@ static NOINLINE void flush_full(struct frame_allocator *fa, struct hart_cache *c
     counter_add(COUNTER_FRAME_DRAIN, 1);
 }
 
-/* The slot is for another chunk, or for none: makes it this frame's chunk's. */
+/* The slot is for another chunk: makes it this frame's chunk's. */
 static NOINLINE void claim_and_free(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache)
 {
     uint64_t key = pfn.value >> CHUNK_ORDER, i = key & cache->gather.mask;
