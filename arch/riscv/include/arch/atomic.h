@@ -27,13 +27,14 @@
         if (sizeof(*(object)) == 4)                                                                          \
             ATOMIC_STORE("sw", object, value);                                                               \
         else                                                                                                 \
-            ATOMIC_STORE("sd", object, value);                                                               \
+            ATOMIC_STORE("sd", object, (uint64_t)(value));                                                   \
     } while (0)
 
+/* The value as it is: `sw` does not look at the upper half of the register, and to extend it costs two instructions. */
 #define ATOMIC_STORE(instruction, object, value)                                                             \
     __asm__ volatile(instruction " %z1, %0"                                                                  \
                      : "=m"(*(volatile ATOMIC_VALUE_TYPE(object) *)(object))                                 \
-                     : "rJ"((uint64_t)(value)))
+                     : "rJ"(value))
 
 /** store_release - everything before it happens before the store is seen: `fence rw,w; sw` or `sd`. */
 #define store_release(object, value)                                                                         \
