@@ -51,7 +51,8 @@ struct frame_allocator_ops {
     pfn_t (*alloc)(struct frame_allocator *fa, unsigned order);
 
     /* Give a block back. A wrong free is handed to frame_refuse() and changes nothing; a design that gathers
-     * frees for later may come to it later, drain() at the latest. */
+     * frees for later may come to it later, drain() at the latest, and takes it for right if the frame is in
+     * use again by then. */
     void (*free)(struct frame_allocator *fa, pfn_t pfn, unsigned order);
 
     /* Frames free anywhere, caches included: exact when the harts are quiet. */

@@ -50,7 +50,7 @@ static void init_cache(struct frame_allocator *fa, const struct layout *at, unsi
     uint8_t *metadata = fa->metadata;
     size_t hart_counts = (at->pool - at->counts) / fa->nharts;
     memset(cache, 0, sizeof(*cache));
-    cache->word = &cache->no_word;
+    hart_take_word(cache);
     cache->free_origin = (uintptr_t)(metadata + at->bits) - fa->base.value / 64 * sizeof(uint64_t);
     cache->owner_origin =
         (uintptr_t)(metadata + at->owners) - (fa->base.value >> CHUNK_ORDER) * sizeof(uint64_t);
@@ -116,15 +116,16 @@ static int hartcache_init(struct frame_allocator *fa)
  * bit. */
 static ALWAYS_INLINE bool take_next(struct hart_cache *cache, pfn_t *frame)
 {
+    _Atomic uint64_t *word = hart_word(cache);
     uint64_t bit = cache->bit;
     if (inject_due(INJECT_CAS))
         return false;
     /* Acquire, pairs with the release of whoever set the bit: what was written to the frame is over.
      * amoand.d.aq. */
-    if (unlikely(!(atomic_fetch_and_explicit(cache->word, ~bit, memory_order_acquire) & bit)))
+    if (unlikely(!(atomic_fetch_and_explicit(word, ~bit, memory_order_acquire) & bit)))
         return false;
     if (plant_due(PLANT_HARTCACHE_TWICE))
-        or_release(cache->word, bit);
+        or_release(word, bit);
     *frame = PFN(cache->frame);
     cache->bit = bit << 1;
     cache->frame = frame->value + 1;
@@ -194,7 +195,7 @@ static NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
         refuse(fa, pfn);
         return;
     }
-    cache->word = word;
+    hart_set_word(cache, word);
     cache->bit = bit;
     cache->frame = pfn.value;
     if (hartcache_count_free(cache) % TIDY_FREES == 0)
@@ -256,7 +257,7 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
         return;
     }
     /* Still in the hart's data cache, perhaps: next to be given out. */
-    cache->word = word;
+    hart_set_word(cache, word);
     cache->bit = bit;
     cache->frame = pfn.value;
     if (unlikely(hartcache_count_free(cache) % TIDY_FREES == 0))

@@ -9,6 +9,7 @@
  *
  *   hartcache.c           the fast paths, the table of operations
  *   hartcache_chunk.c     opening, closing, owning and stealing of chunks; the pool
+ *   hartcache_bits.c      frames and blocks out of the bits of a chunk
  *   hartcache_block.c     blocks of 2 frames to 4 MiB
  *   hartcache_gather.c    frees of what other harts own
  *   hartcache_exact.c     the last resort, which alone may say that there is nothing
@@ -33,6 +34,7 @@
 #define CHUNK_FRAMES (1u << CHUNK_ORDER)
 #define CHUNK_WORDS  (CHUNK_FRAMES / 64)
 #define CHUNK_NONE   UINT32_MAX
+#define WORD_FULL    UINT64_MAX /* of the bits of a chunk: 64 frames free */
 
 /* The fast paths are leaves and call what is slow last, so they get by without the frame that
  * -fno-omit-frame-pointer would cost each: 5 instructions. Backtraces from below skip them. */
@@ -90,7 +92,7 @@ struct gathered {
 
 /* What belongs to one hart. The first line is what its fast paths touch. */
 struct hart_cache {
-    _Atomic uint64_t *word; /* the word of an open chunk that it allocates from */
+    _Atomic(_Atomic uint64_t *) word; /* the word that it allocates from. Others only take it away */
     uint64_t
         bit; /* the bit there to try next: behind the one that was taken last, or the one that was set last */
     uint64_t frame; /* that bit's frame */
@@ -126,9 +128,12 @@ _Static_assert(sizeof(struct hart_cache) == 512, "a hart's index becomes an addr
 /* What all share, behind the caches; then come the chunks, and what the caches and the pool point to. */
 struct hartcache {
     struct lock search; /* one hart at a time searches everywhere */
-    struct lock pool_lock; /* protects pool and norphans */
+    struct lock pool_lock; /* protects pool, orphan_hand and norphans */
     struct bitmap_core pool; /* of chunks: taken are those that are not in the pool */
-    _Atomic uint32_t norphans; /* open chunks of nobody */
+    uint32_t orphan_hand; /* the chunk from which the search for one of nobody's goes on */
+
+    /* Read by every slow path, hardly ever written: not in the line of the pool. */
+    _Atomic uint32_t norphans CACHE_ALIGNED; /* open chunks of nobody */
     uint32_t nchunks; /* the last may be shorter than the others, and is never whole then */
     uint32_t nwhole; /* chunks that can be whole */
     struct chunk *chunks;
@@ -152,6 +157,26 @@ static inline struct hartcache *hartcache_of(const struct frame_allocator *fa)
 static inline struct chunk *chunk_of(const struct frame_allocator *fa, pfn_t frame)
 {
     return &hartcache_of(fa)->chunks[(frame.value - fa->base.value) >> CHUNK_ORDER];
+}
+
+/* Relaxed: a hart sees what it has written itself, or `no_word`, which is always right. ld. */
+static ALWAYS_INLINE _Atomic uint64_t *hart_word(const struct hart_cache *cache)
+{
+    return atomic_load_explicit(&cache->word, memory_order_relaxed);
+}
+
+/** hart_set_word - what it allocates from next; with `bit` and `frame`. The hart itself. */
+static ALWAYS_INLINE void hart_set_word(struct hart_cache *cache, _Atomic uint64_t *word)
+{
+    /* Relaxed: for the hart itself; who takes it away does not look at it. sd. */
+    store_relaxed(&cache->word, word);
+}
+
+/** hart_take_word - its next allocation of a single frame takes its lock. Any hart. */
+static inline void hart_take_word(struct hart_cache *cache)
+{
+    /* Relaxed: who waits for it to be seen asks again. sd. */
+    store_relaxed(&cache->word, &cache->no_word);
 }
 
 /* The word of bits that a frame is in. */
@@ -194,6 +219,12 @@ static ALWAYS_INLINE unsigned chunk_word_of(pfn_t frame)
     return frame.value / 64 % CHUNK_WORDS;
 }
 
+/* A word of its free frames. Relaxed: a hint, or checked by an atomic operation. ld. */
+static inline uint64_t chunk_word(const struct chunk *chunk, unsigned w)
+{
+    return atomic_load_explicit(&chunk->free[w], memory_order_relaxed);
+}
+
 static ALWAYS_INLINE bool chunk_is_open(uint64_t owner)
 {
     return owner < CHUNK_CLOSED;
@@ -227,9 +258,7 @@ static inline void hartcache_unlock(struct hart_cache *cache, struct lock_node *
     lock_release(&cache->lock, node);
 }
 
-/*
- * hartcache_chunk.c. "Locked": the caller holds the lock of the cache given, or of the chunk's owner.
- */
+/* hartcache_bits.c */
 
 /** chunk_free_count - free frames of an open chunk, by one look at each word. */
 unsigned chunk_free_count(const struct chunk *chunk);
@@ -237,6 +266,13 @@ unsigned chunk_free_count(const struct chunk *chunk);
 /** chunk_take - find and take a free block of order 0 … 8; its first frame's number in the chunk, or CHUNK_NONE.
  *  Orders above 5: the owner's lock held. Does not mark a block as such. */
 uint32_t chunk_take(struct chunk *chunk, unsigned order);
+
+/** chunk_take_all - all frames of the chunk, if all are free. The owner's lock held. */
+bool chunk_take_all(struct chunk *chunk);
+
+/*
+ * hartcache_chunk.c. "Locked": the caller holds the lock of the cache given, or of the chunk's owner.
+ */
 
 /** chunk_open - from whole to open, owned by the cache. Locked; it is in nobody's reach before. */
 void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk);
@@ -304,7 +340,10 @@ void gather_free(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache
 /** gather_flush - give back all that a cache has gathered. Locked; any hart. */
 void gather_flush(struct frame_allocator *fa, struct hart_cache *cache);
 
-/** gather_any - whether anything may be gathered: false is certain of what was freed before. Any hart. */
+/** gather_refuse - report wrong frees that were found late, of frames of one word. @first: the frame of bit 0 */
+void gather_refuse(struct frame_allocator *fa, pfn_t first, uint64_t bits);
+
+/** gather_any - whether anything is gathered; false is certain of what was freed before. Any hart. */
 bool gather_any(const struct hart_cache *cache);
 
 /** gather_count - frames gathered; exact when the owner is quiet. */

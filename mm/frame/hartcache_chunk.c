@@ -6,8 +6,6 @@
 #include "mm/frame/hartcache.h"
 #include "trace/inject.h"
 
-#define FULL UINT64_MAX
-
 /* How many of its own chunks a hart looks at before it opens another: what it holds for long may be thousands, all
  * without a free frame. */
 #define SEARCH_CHUNKS 4
@@ -17,76 +15,6 @@
 
 /* A chunk of another's is worth owning with this many free frames: a word full. With fewer it is used up in place. */
 #define ADOPT_FRAMES 64
-
-/* Relaxed: a hint, or checked by an atomic operation. ld. */
-static inline uint64_t free_word(const struct chunk *chunk, unsigned w)
-{
-    return atomic_load_explicit(&chunk->free[w], memory_order_relaxed);
-}
-
-unsigned chunk_free_count(const struct chunk *chunk)
-{
-    unsigned count = 0;
-    for (unsigned w = 0; w < CHUNK_WORDS; w++)
-        count += bits_count(free_word(chunk, w));
-    return count;
-}
-
-/* A block of up to 32 frames out of one word; its first bit, or 64. */
-static unsigned take_in_word(_Atomic uint64_t *word, unsigned order)
-{
-    uint64_t free = atomic_load_explicit(word, memory_order_relaxed);
-    for (;;) {
-        uint64_t positions = bits_aligned_runs(free, order);
-        if (!positions)
-            return 64;
-        unsigned first = bits_lowest(positions);
-        uint64_t mask = bits_mask(first, 1u << order);
-        /* Acquire, pairs with the release of whoever set the bits. lr.d.aq; bne; sc.d; bnez. */
-        if (!inject_due(INJECT_CAS) && atomic_compare_exchange_weak_explicit(word, &free, free & ~mask,
-                                           memory_order_acquire, memory_order_acquire))
-            return first;
-        counter_add(COUNTER_CAS_RETRY, 1);
-    }
-}
-
-/* Whole words: each is taken by itself, and if one is not free after all, those before it are put back. Whoever
- * searches everywhere does not see that, as it holds the owner's lock. */
-static bool take_words(struct chunk *chunk, unsigned first, unsigned count)
-{
-    unsigned w = first;
-    while (w < first + count && free_word(chunk, w) == FULL) {
-        uint64_t full = FULL;
-        /* As above. */
-        if (!inject_due(INJECT_CAS) && atomic_compare_exchange_strong_explicit(&chunk->free[w], &full, 0,
-                                           memory_order_acquire, memory_order_acquire))
-            w++;
-    }
-    if (w == first + count)
-        return true;
-    while (w-- > first)
-        /* Release: what the words' last users wrote goes on to the next. fence rw,w; sd. Nobody can have set a bit
-         * meanwhile: no frame of these is in use. */
-        store_release(&chunk->free[w], FULL);
-    return false;
-}
-
-uint32_t chunk_take(struct chunk *chunk, unsigned order)
-{
-    if (order < 6) {
-        for (unsigned w = 0; w < CHUNK_WORDS; w++) {
-            unsigned first = free_word(chunk, w) ? take_in_word(&chunk->free[w], order) : 64;
-            if (first < 64)
-                return w * 64 + first;
-        }
-        return CHUNK_NONE;
-    }
-    unsigned count = 1u << (order - 6);
-    for (unsigned w = 0; w < CHUNK_WORDS; w += count)
-        if (take_words(chunk, w, count))
-            return w * 64;
-    return CHUNK_NONE;
-}
 
 static void ring_insert(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
 {
@@ -128,7 +56,7 @@ static void make_open(struct chunk *chunk, unsigned owner)
     /* Release, pairs with the acquire of whoever takes a frame: it finds the chunk open when it frees that again,
      * and the frame as its last user left it. fence rw,w; sd. */
     for (unsigned w = 0; w < CHUNK_WORDS; w++)
-        store_release(&chunk->free[w], FULL);
+        store_release(&chunk->free[w], WORD_FULL);
 }
 
 void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chunk *chunk)
@@ -137,17 +65,30 @@ void chunk_open(struct frame_allocator *fa, struct hart_cache *cache, struct chu
     ring_insert(fa, cache, chunk);
 }
 
+/* A second free that found the chunk open and the bit already taken by chunk_close() took its frame for one in use.
+ * Closed chunks have no bits, so here it shows. What this misses is a second free that has looked at the owner before
+ * chunk_close() wrote it and sets its bit after this: not to miss it would cost every free a second look. */
+static void refuse_bits_set_meanwhile(struct frame_allocator *fa, struct chunk *chunk)
+{
+    for (unsigned w = 0; w < CHUNK_WORDS; w++)
+        if (unlikely(chunk_word(chunk, w)))
+            /* Relaxed: no frame changes hands. amoswap.d. */
+            gather_refuse(fa, pfn_add(chunk_frame(fa, chunk), w * 64),
+                atomic_exchange_explicit(&chunk->free[w], 0, memory_order_relaxed));
+}
+
 bool chunk_close(struct frame_allocator *fa, struct chunk *chunk)
 {
     struct hartcache *all = hartcache_of(fa);
     uint64_t owner = chunk_owner(chunk) & CHUNK_OWNER;
-    if (!take_words(chunk, 0, CHUNK_WORDS))
+    if (!chunk_take_all(chunk))
         return false;
     if (owner == CHUNK_NOBODY)
         store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) - 1);
     else
         ring_remove(fa, hart_cache_of(fa, owner), chunk);
     store_relaxed(chunk->owner, CHUNK_CLOSED);
+    refuse_bits_set_meanwhile(fa, chunk);
     return true;
 }
 
@@ -218,7 +159,7 @@ struct chunk *chunk_get(struct frame_allocator *fa, struct hart_cache *cache)
 /* Whether the next allocation is from this chunk. */
 static bool is_current(const struct hart_cache *cache, const struct chunk *chunk)
 {
-    return (uintptr_t)cache->word - (uintptr_t)chunk->free < CHUNK_WORDS * sizeof(uint64_t);
+    return (uintptr_t)hart_word(cache) - (uintptr_t)chunk->free < CHUNK_WORDS * sizeof(uint64_t);
 }
 
 void chunk_tidy(struct frame_allocator *fa)
@@ -243,7 +184,7 @@ void chunk_tidy(struct frame_allocator *fa)
 static bool point_at(struct hart_cache *cache, _Atomic uint64_t *word)
 {
     uint64_t free = atomic_load_explicit(word, memory_order_relaxed);
-    cache->word = word;
+    hart_set_word(cache, word);
     cache->bit = free & -free;
     cache->frame = free ? word_frame(cache, word).value + bits_lowest(free) : 0;
     return free != 0;
@@ -253,7 +194,7 @@ static bool point_at(struct hart_cache *cache, _Atomic uint64_t *word)
 static bool use(struct hart_cache *cache, struct chunk *chunk)
 {
     for (unsigned w = 0; w < CHUNK_WORDS; w++) {
-        if (!free_word(chunk, w))
+        if (!chunk_word(chunk, w))
             continue;
         point_at(cache, &chunk->free[w]);
         return true;
@@ -283,6 +224,10 @@ static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsign
     return best && use(cache, best);
 }
 
+/* So many chunks are looked at in one search for one of nobody's: owners of 8 lines. All of them may be without a free
+ * frame, and there may be as many as the arena has chunks. */
+#define ORPHAN_LOOK 64
+
 /* Nobody's chunks come first: to use them up leaves others whole. */
 static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
 {
@@ -293,8 +238,9 @@ static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
     if (likely(atomic_load_explicit(&all->norphans, memory_order_relaxed) == 0))
         return false;
     lock_acquire(&all->pool_lock, &node);
-    for (uint32_t i = 0; i < all->nchunks && !found; i++) {
-        struct chunk *chunk = &all->chunks[i];
+    for (unsigned seen = 0; seen < MIN(all->nchunks, ORPHAN_LOOK) && !found; seen++) {
+        struct chunk *chunk = &all->chunks[all->orphan_hand];
+        all->orphan_hand = all->orphan_hand + 1 < all->nchunks ? all->orphan_hand + 1 : 0;
         uint64_t whose = chunk_owner(chunk);
         if (!chunk_is_open(whose) || (whose & CHUNK_OWNER) != CHUNK_NOBODY || !use(cache, chunk))
             continue;
@@ -309,7 +255,7 @@ static bool use_orphan(struct frame_allocator *fa, struct hart_cache *cache)
 
 bool chunk_next_word(struct frame_allocator *fa, struct hart_cache *cache)
 {
-    _Atomic uint64_t *word = cache->word;
+    _Atomic uint64_t *word = hart_word(cache);
     return word != &cache->no_word &&
            (point_at(cache, word) || use(cache, chunk_of(fa, word_frame(cache, word))));
 }
@@ -393,12 +339,12 @@ bool chunk_steal_word(struct frame_allocator *fa, struct hart_cache *cache)
     for (uint32_t seen = 0; seen < all->nchunks; seen++) {
         struct chunk *chunk = &all->chunks[at];
         at = at + 1 < all->nchunks ? at + 1 : 0;
-        if (!use(cache, chunk))
-            continue;
         uint64_t whose = chunk_owner(chunk);
         unsigned owner = whose & CHUNK_OWNER;
-        if (chunk_is_open(whose) && owner != hart_index() && owner != CHUNK_NOBODY &&
-            chunk_free_count(chunk) >= ADOPT_FRAMES && adopt(fa, chunk, owner))
+        if (!chunk_is_open(whose) || !use(cache, chunk))
+            continue;
+        if (owner != hart_index() && owner != CHUNK_NOBODY && chunk_free_count(chunk) >= ADOPT_FRAMES &&
+            adopt(fa, chunk, owner))
             settle(fa, cache, chunk);
         counter_add(COUNTER_FRAME_STEAL, 1);
         return true;
@@ -422,6 +368,5 @@ void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache)
         store_relaxed(&all->norphans, atomic_load_explicit(&all->norphans, memory_order_relaxed) + 1);
         lock_release(&all->pool_lock, &node);
     }
-    cache->word = &cache->no_word;
-    cache->bit = 0;
+    hart_take_word(cache);
 }

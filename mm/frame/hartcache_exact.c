@@ -26,6 +26,11 @@
  * At every instant A or B was free. But hart 1 had not returned when the searcher ended, so the order "hart 2 takes
  * B, the searcher finds nothing, hart 1 frees A" is one that all three could have seen. Had hart 1 counted
  * earlier, the sum had been 8, and the searcher would look again.
+ *
+ * A hart that allocates and frees the same frame for ever would have it look again for ever. So before the second look
+ * each hart's `word` is taken away: its next allocation waits for its lock, and who allocates no more has only so
+ * many frames to free. (A hart that is just freeing, or turning to another word, misses that; the next look takes it
+ * away again.)
  */
 #include "arch/panic.h"
 #include "mm/frame/hartcache.h"
@@ -176,24 +181,31 @@ static pfn_t from_whole_chunks(struct frame_allocator *fa, unsigned order)
     return block_take_from(fa, chunk, order);
 }
 
+static void stop_fast_paths(struct frame_allocator *fa)
+{
+    for (unsigned hart = 0; hart < fa->nharts; hart++)
+        hart_take_word(hart_cache_of(fa, hart));
+}
+
 pfn_t hartcache_search(struct frame_allocator *fa, unsigned order)
 {
     struct nodes nodes;
     pfn_t pfn = PFN_NONE;
-    uint64_t before, after;
     bool moving; /* all harts are, by our own hand */
     if (proves_none(fa, order))
         return PFN_NONE;
     lock_everything(fa, &nodes);
-    do {
-        before = sum_of_changes(fa, &moving);
+    for (;;) {
+        uint64_t before = sum_of_changes(fa, &moving);
         flush_all(fa);
         if (order < CHUNK_ORDER)
             pfn = from_open_chunks(fa, order);
         if (pfn_is_none(pfn))
             pfn = from_whole_chunks(fa, order);
-        after = sum_of_changes(fa, &moving);
-    } while (pfn_is_none(pfn) && before != after);
+        if (!pfn_is_none(pfn) || sum_of_changes(fa, &moving) == before)
+            break;
+        stop_fast_paths(fa);
+    }
     unlock_everything(fa, &nodes);
     return pfn;
 }

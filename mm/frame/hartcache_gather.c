@@ -4,8 +4,10 @@
  * chunk's line is fetched once for all frames of it that have come together, and the slots, which are found by
  * the chunk's number, need no sorting.
  *
- * A wrong free of such a frame is found out when its bit is set at last, and until then holds back nothing but
- * itself. One that is freed twice by the same hart is found at once.
+ * A wrong free of such a frame is found out when its bit is set at last. One that is freed twice by the same hart is
+ * found at once. What is not found is a second free of a frame that has been given out again by the time it goes
+ * back: it takes the frame from its new holder, as if it had been called that late. To look at the frame's own bit in
+ * each free would find it, and fetch the line that gathering is there to spare.
  *
  *     free      key[slot] is the chunk: amoor the bit into the slot       the owner of the cache, no lock
  *     claim     key[slot] is another: flush the slot, write the key       the owner of the cache, its lock
@@ -26,7 +28,7 @@ static ALWAYS_INLINE uint32_t count_of(const struct hart_cache *cache, uint64_t 
     return atomic_load_explicit(&cache->gather.count[i], memory_order_relaxed);
 }
 
-static COLD void refuse_bits(struct frame_allocator *fa, pfn_t first, uint64_t bits)
+COLD void gather_refuse(struct frame_allocator *fa, pfn_t first, uint64_t bits)
 {
     for (; bits; bits &= bits - 1) {
         pfn_t pfn = pfn_add(first, bits_lowest(bits));
@@ -49,7 +51,7 @@ static inline void give_word(
          * amoor.d.rl. */
         wrong |= bits & or_release(&chunk->free[w], bits);
     if (unlikely(wrong))
-        refuse_bits(fa, pfn_add(chunk_frame(fa, chunk), w * 64), wrong);
+        gather_refuse(fa, pfn_add(chunk_frame(fa, chunk), w * 64), wrong);
 }
 
 static struct chunk *chunk_of_slot(struct frame_allocator *fa, struct hart_cache *cache, uint64_t i)
@@ -119,11 +121,14 @@ void gather_flush(struct frame_allocator *fa, struct hart_cache *cache)
             flush_slot(fa, cache, i);
 }
 
+/* The counts spare it most of the bits. They do not answer by themselves: those of what others have flushed stay. */
 bool gather_any(const struct hart_cache *cache)
 {
     for (uint64_t i = 0; i <= cache->gather.mask; i++)
-        if (count_of(cache, i))
-            return true;
+        for (unsigned w = 0; count_of(cache, i) && w < CHUNK_WORDS; w++)
+            /* Relaxed: what changes meanwhile shows in `moves` and `frees`. ld. */
+            if (atomic_load_explicit(&cache->gather.slot[i].bits[w], memory_order_relaxed))
+                return true;
     return false;
 }
 

@@ -186,6 +186,74 @@ static void test_closing_loses_to_a_thief(void **state)
     finish();
 }
 
+/* A hart that allocates and frees the same frame again and again, on its fast paths: at every look of a search, until
+ * its next allocation would need its lock, which the search holds. */
+static unsigned churned;
+
+static void churn_a_frame(void)
+{
+    assert_in_range(++churned, 1, 10 * HARTS);
+    host_become_hart(1);
+    struct hart_cache *cache = hart_cache_own(&model.fa);
+    if (hart_word(cache) == &cache->no_word)
+        return;
+    frame_free(&model.fa, frame_alloc(&model.fa, 0, 0), 0);
+    set_intruder(INJECT_LOOK, 1, churn_a_frame);
+}
+
+static void test_search_ends_while_others_churn(void **state)
+{
+    (void)state;
+    start();
+    /* In the word that hart 1 allocates from, alone. */
+    free_as(1, 2 * CHUNK_FRAMES - 1);
+    churned = 0;
+    set_intruder(INJECT_LOOK, 1, churn_a_frame);
+    host_become_hart(0);
+    assert_true(pfn_is_none(frame_model_alloc(&model, 1)));
+    assert_in_range(churned, 2, 10 * HARTS);
+    finish();
+}
+
+/* Who has gathered and then fallen asleep costs those who ask in vain nothing but a look. */
+static void test_vain_requests_take_no_locks_of_others(void **state)
+{
+    (void)state;
+    start();
+    free_as(1, 0);
+    host_become_hart(2);
+    assert_int_equal(frame_model_alloc(&model, 0).value, MODEL_BASE.value);
+    uint64_t moves = atomic_load(&hart_cache_of(&model.fa, 1)->moves);
+    assert_true(pfn_is_none(frame_model_alloc(&model, 0)));
+    assert_int_equal(atomic_load(&hart_cache_of(&model.fa, 1)->moves), moves);
+    finish();
+}
+
+/* A second free of a frame whose chunk a search is closing, and has closed that word of already. */
+static void free_again(void)
+{
+    host_become_hart(0);
+    frame_free(&model.fa, pfn_add(MODEL_BASE, 7), 0);
+}
+
+static void test_closing_finds_a_double_free(void **state)
+{
+    (void)state;
+    start();
+    /* Hart 0 keeps its chunk, as it allocates from there next. */
+    for (unsigned i = 0; i < CHUNK_FRAMES; i++)
+        free_as(0, i);
+    host_console_capture();
+    set_intruder(INJECT_CAS, 2, free_again);
+    host_become_hart(1);
+    assert_int_equal(frame_model_alloc(&model, FRAME_ORDER_HUGE).value, MODEL_BASE.value);
+    assert_int_equal(model.fa.misuse_count, 1);
+    assert_int_equal(model.fa.last_misuse.kind, FRAME_MISUSE_DOUBLE_FREE);
+    assert_int_equal(model.fa.last_misuse.pfn.value, MODEL_BASE.value + 7);
+    host_console_release();
+    finish();
+}
+
 static void start_caslist(void)
 {
     set_intruder(INJECT_CAS, 0, NULL);
@@ -258,6 +326,9 @@ int main(void)
         cmocka_unit_test(test_push_survives_a_theft),
         cmocka_unit_test(test_exhaustion_is_exact),
         cmocka_unit_test(test_closing_loses_to_a_thief),
+        cmocka_unit_test(test_search_ends_while_others_churn),
+        cmocka_unit_test(test_vain_requests_take_no_locks_of_others),
+        cmocka_unit_test(test_closing_finds_a_double_free),
         cmocka_unit_test(test_pop_is_not_taken_in_by_the_same_head),
         cmocka_unit_test(test_push_links_to_the_head_that_it_swaps),
     };

@@ -22,6 +22,7 @@
 #define STEPS           3000
 #define NEIGHBOUR_STEPS 50000 /* what could go wrong takes a few instructions of an operation */
 #define RACING_FREES    1000
+#define VAIN_REQUESTS   30
 #define EMPTY_MAILBOX   0 /* frame 0 is in no arena of this test */
 
 struct block {
@@ -42,6 +43,7 @@ static struct {
 
     pfn_t contested; /* freed by two harts at once */
     _Atomic unsigned arrivals;
+    _Atomic bool done;
 } shared;
 
 /* Plain accesses: that is the point. One word a page keeps the sanitizer's shadow small. */
@@ -191,6 +193,37 @@ static void racing_frees(void *argument)
     }
 }
 
+/* Hart 0 asks for huge blocks, of which each has a frame in use, while the others allocate and free single frames as
+ * fast as they can, and do not stop before it has been answered. */
+static void asking_in_vain(void *argument)
+{
+    pfn_t kept[2 * 512];
+    size_t n = 0;
+    (void)argument;
+    if (hart_index() == 0) {
+        shared.done = false;
+        while (n < shared.fa.nframes)
+            kept[n++] = frame_alloc(&shared.fa, 0, 0);
+        for (size_t i = n; i-- > 0;)
+            if (kept[i].value % 512 != 0)
+                frame_free(&shared.fa, kept[i], 0);
+    }
+    barrier_wait(&shared.barrier);
+    if (hart_index() == 0) {
+        for (unsigned i = 0; i < VAIN_REQUESTS; i++)
+            ASSERT(pfn_is_none(frame_alloc(&shared.fa, FRAME_ORDER_HUGE, 0)));
+        atomic_store(&shared.done, true);
+        for (size_t i = 0; i < n; i++)
+            if (kept[i].value % 512 == 0)
+                frame_free(&shared.fa, kept[i], 0);
+    }
+    while (!atomic_load(&shared.done)) {
+        pfn_t pfn = frame_alloc(&shared.fa, 0, 0);
+        ASSERT(!pfn_is_none(pfn));
+        frame_free(&shared.fa, pfn, 0);
+    }
+}
+
 /* What designs may do wrong with a lock shows under the kind that needs its node from the acquire to the release; the
  * kinds themselves are tsan_lock.c's subject. The kernel's own is the other one. */
 static const struct lock_ops *const kinds[] = {&lock_ttas, &lock_mcs};
@@ -251,6 +284,12 @@ static void test_no_failure_while_frames_are_free(void **state)
     on_all(exhausting, 5, 8);
 }
 
+static void test_vain_requests_are_answered(void **state)
+{
+    (void)state;
+    on_all(asking_in_vain, 2 * 512, 3);
+}
+
 static void test_racing_frees(void **state)
 {
     (void)state;
@@ -265,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_neighbours_do_not_matter),
         cmocka_unit_test(test_no_failure_while_frames_are_free),
+        cmocka_unit_test(test_vain_requests_are_answered),
         cmocka_unit_test(test_racing_frees),
     };
     return cmocka_run_group_tests_name("frame under threads", tests, NULL, NULL);
