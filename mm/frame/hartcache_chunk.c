@@ -202,8 +202,9 @@ static bool use(struct hart_cache *cache, struct chunk *chunk)
     return false;
 }
 
-/* Looks at up to `most` chunks of the ring, on from where it looked last, and uses the one with the fewest free frames:
- * the others may become whole. */
+/* Looks at up to `most` chunks of the ring, on from where it looked last, and uses the one with the fewest free frames of
+ * the first few: the others may become whole. Behind those the first that has one will do, or each of the last frames
+ * of a large arena would cost a look at all of it. */
 static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsigned most)
 {
     struct chunk *chunks = hartcache_of(fa)->chunks, *best = NULL;
@@ -211,7 +212,7 @@ static bool use_own(struct frame_allocator *fa, struct hart_cache *cache, unsign
     unsigned least = CHUNK_FRAMES + 1;
     if (start == CHUNK_NONE)
         return false;
-    for (unsigned i = 0; i < most; i++) {
+    for (unsigned i = 0; i < most && (i < SEARCH_CHUNKS || !best); i++) {
         unsigned count = chunk_free_count(&chunks[cache->ring]);
         if (count > 0 && count < least) {
             best = &chunks[cache->ring];

@@ -1,6 +1,6 @@
 /*
  * What can be wrong in the metadata of "hartcache", each thing put there by hand: its validation must notice, and
- * say what it is. An account that balances proves nothing if a wrong one balances, too.
+ * say what it is. An account that balances proves nothing if a wrong one balances, too. And where its searches end.
  */
 #include "unit.h"
 
@@ -350,8 +350,38 @@ static void test_validation_notices(void **state)
     }
 }
 
+/* With all chunks in a hart's ring and no frame free but one, the search for it ends where it is, and the next goes on
+ * from there: no allocation looks at all of a large arena but the one that finds nothing. */
+static void test_search_of_own_chunks_stops_at_the_first(void **state)
+{
+    (void)state;
+    host_become_hart(0);
+    frame_model_init(&model, frame_allocator_find("hartcache"), &lock_tas, 12 * CHUNK_FRAMES, HARTS);
+    while (!pfn_is_none(frame_model_alloc(&model, 0)))
+        ;
+    for (unsigned i = 0; i < 12; i++) {
+        struct chunk *chunk = &hartcache_of(fa)->chunks[i], *other = &hartcache_of(fa)->chunks[(i + 5) % 12];
+        free_frame(chunk_frame(fa, chunk));
+        free_frame(chunk_frame(fa, other)); /* the next that is tried, and without a search */
+        assert_int_equal(frame_model_alloc(&model, 0).value, chunk_frame(fa, other).value);
+        uint32_t at =
+            cache_of(0)->ring; /* where a search of all of them begins, after one of the next four */
+        bool among_four = false;
+        for (unsigned seen = 0; seen < 4; seen++, at = hartcache_of(fa)->chunks[at].next)
+            among_four |= at == i;
+        assert_int_equal(frame_model_alloc(&model, 0).value, chunk_frame(fa, chunk).value);
+        assert_true(among_four || cache_of(0)->ring != at);
+    }
+    frame_model_free_all(&model);
+    frame_model_check(&model);
+    frame_model_destroy(&model);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_validation_notices)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_validation_notices),
+        cmocka_unit_test(test_search_of_own_chunks_stops_at_the_first),
+    };
     return cmocka_run_group_tests_name("frame hartcache", tests, NULL, NULL);
 }
