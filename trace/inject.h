@@ -11,8 +11,8 @@
 #define PLANT_LIST(X)                                                                                        \
     X(BITMAP_LOST, "bitmap.lost", "every 1000th free of a frame is forgotten")                               \
     X(BITMAP_TWICE, "bitmap.twice", "every 1000th frame given out is still marked free")                     \
-    X(HARTCACHE_LOST, "hartcache.lost", "every 1000th frame pushed on a hart's cache falls off it")          \
-    X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame popped off a hart's cache stays on it")        \
+    X(HARTCACHE_LOST, "hartcache.lost", "every 1000th free of a frame by its owner is forgotten")            \
+    X(HARTCACHE_TWICE, "hartcache.twice", "every 1000th frame given out is still marked free")               \
     X(TRACKER_LOST, "tracker.lost", "every 1000th free leaves the frame marked in use")                      \
     X(TRACKER_TWICE, "tracker.twice", "every 1000th frame given out is still marked free")                   \
     X(STACK_LOST, "stack.lost", "every 1000th frame freed is not put on the stack")                          \

@@ -20,9 +20,8 @@ static unsigned count_of(const struct frame_stack *stack, uint64_t word)
 
 uint64_t frame_stack_word(const struct frame_stack *stack)
 {
-    /* Acquire keeps the readings of a scan over many stacks in order: the proof of exhaustion needs the
-     * second scan to come after the first. ld; fence r,rw. */
-    return atomic_load_explicit(&stack->word, memory_order_acquire);
+    /* Relaxed: a hint to thieves, who look again with the lock held, or read while the harts are quiet. ld. */
+    return atomic_load_explicit(&stack->word, memory_order_relaxed);
 }
 
 unsigned frame_stack_count(const struct frame_stack *stack)

@@ -71,7 +71,7 @@ void frame_stack_init(struct frame_stack *stack, unsigned capacity);
 /** frame_stack_count - frames on it, by one reading of the word. Any hart. */
 unsigned frame_stack_count(const struct frame_stack *stack);
 
-/** frame_stack_word - the word, to be summed and compared. Any hart. */
+/** frame_stack_word - the word, for checks. Any hart. */
 uint64_t frame_stack_word(const struct frame_stack *stack);
 
 /** frame_stack_fill - push n frames that fit. The owner, holding the lock that thieves need. */

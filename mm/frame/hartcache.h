@@ -230,9 +230,9 @@ static ALWAYS_INLINE bool chunk_is_open(uint64_t owner)
     return owner < CHUNK_CLOSED;
 }
 
-/** hartcache_count_free - tell those who search that a frame of ours has become free, and how many it were; behind a branch that depends
+/** hartcache_count_free - tell those who search that a frame of ours has become free; behind a branch that depends
  *  on the atomic operation that made it so, which keeps the store behind it (RVWMO, preserved program order,
- *  rule 11). */
+ *  rule 11). Returns how many have by now. */
 static ALWAYS_INLINE uint64_t hartcache_count_free(struct hart_cache *cache)
 {
     /* Relaxed both: only this hart writes it; those who read it look for a change. ld; sd. */
