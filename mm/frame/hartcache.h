@@ -36,14 +36,6 @@
 #define CHUNK_NONE   UINT32_MAX
 #define WORD_FULL    UINT64_MAX /* of the bits of a chunk: 64 frames free */
 
-/* The fast paths are leaves and call what is slow last, so they get by without the frame that
- * -fno-omit-frame-pointer would cost each: 5 instructions. Backtraces from below skip them. */
-#if defined(__has_attribute) && __has_attribute(optimize)
-#define LEAF_PATH __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
-#else
-#define LEAF_PATH
-#endif
-
 /*
  * Whether a chunk is open, and whose. The owner's fast path compares the whole with its own index, which also says
  * that every frame in use there is a block of its own. Eight chunks share a line, as every hart that frees reads

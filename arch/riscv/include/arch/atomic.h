@@ -43,16 +43,36 @@
         store_relaxed(object, value);                                                                        \
     } while (0)
 
-/** or_release - set bits of an 8-byte object in release order; returns what it was. `amoor.d.rl`, where GCC 12 puts a
- *  full fence in front of an operation without order. */
-#define or_release(object, bits) or_release_doubleword((volatile uint64_t *)(object), (bits))
+/**
+ * add_release - add to an object of 4 or 8 bytes, in release order; returns what it was. and_release, or_release - keep,
+ * set bits of one of 8. `amoadd.rl`, `amoand.d.rl`, `amoor.d.rl`, where GCC 12 puts a full fence in front of an
+ * operation without order.
+ */
+#define add_release(object, n)                                                                               \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "amoadd.w or amoadd.d");            \
+        (ATOMIC_VALUE_TYPE(object))(sizeof(*(object)) == 4                                                   \
+                                        ? add_release_word((volatile uint32_t *)(object), (n))               \
+                                        : add_release_doubleword((volatile uint64_t *)(object), (n)));       \
+    })
+#define and_release(object, bits) and_release_doubleword((volatile uint64_t *)(object), (bits))
+#define or_release(object, bits)  or_release_doubleword((volatile uint64_t *)(object), (bits))
 
-static ALWAYS_INLINE uint64_t or_release_doubleword(volatile uint64_t *object, uint64_t bits)
-{
-    uint64_t before;
-    __asm__ volatile("amoor.d.rl %0, %2, %1" : "=r"(before), "+A"(*object) : "r"(bits) : "memory");
-    return before;
-}
+#define ATOMIC_AMO_DEFINE(name, type, instruction)                                                           \
+    static ALWAYS_INLINE type name(volatile type *object, type operand)                                      \
+    {                                                                                                        \
+        type before;                                                                                         \
+        __asm__ volatile(instruction " %0, %z2, %1"                                                          \
+                         : "=r"(before), "+A"(*object)                                                       \
+                         : "rJ"(operand)                                                                     \
+                         : "memory");                                                                        \
+        return before;                                                                                       \
+    }
+
+ATOMIC_AMO_DEFINE(add_release_word, uint32_t, "amoadd.w.rl")
+ATOMIC_AMO_DEFINE(add_release_doubleword, uint64_t, "amoadd.d.rl")
+ATOMIC_AMO_DEFINE(and_release_doubleword, uint64_t, "amoand.d.rl")
+ATOMIC_AMO_DEFINE(or_release_doubleword, uint64_t, "amoor.d.rl")
 
 /** fence_acquire - what was read before it was read before anything behind it happens: `fence r,rw`. */
 #define fence_acquire() __asm__ volatile("fence r, rw" ::: "memory")
@@ -61,32 +81,48 @@ static ALWAYS_INLINE uint64_t or_release_doubleword(volatile uint64_t *object, u
 #define fence_writes() __asm__ volatile("fence w, w" ::: "memory")
 
 /**
- * cas_release - if *object is @expected, make it @desired; release order then, none otherwise. 8-byte
- * objects. Returns whether it did. Weak: may fail without reason, so it stands in a loop. `lr.d; bne;
- * sc.d.rl; bnez`.
+ * cas_relaxed, cas_acquire, cas_release, cas_acq_rel - if *object is @expected, make it @desired; that order
+ * then, none otherwise. Return whether they did. Weak: may fail without reason, so they stand in a loop.
+ * `lr; bne; sc; bnez`, of words or doublewords, the lr with .aq and the sc with .rl where the order asks for it.
  */
-#define cas_release(object, expected, desired)                                                               \
+#define cas_relaxed(object, expected, desired) ATOMIC_CAS(relaxed, object, expected, desired)
+#define cas_acquire(object, expected, desired) ATOMIC_CAS(acquire, object, expected, desired)
+#define cas_release(object, expected, desired) ATOMIC_CAS(release, object, expected, desired)
+#define cas_acq_rel(object, expected, desired) ATOMIC_CAS(acq_rel, object, expected, desired)
+
+/* lr.w extends the sign of what it loads, so what it is compared with has it extended, too. */
+#define ATOMIC_CAS(order, object, expected, desired)                                                         \
     ({                                                                                                       \
-        _Static_assert(sizeof(*(object)) == 8, "lr.d and sc.d");                                             \
+        _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "lr.w or lr.d");                    \
         ATOMIC_VALUE_TYPE(object) cas_expected_ = (expected), cas_desired_ = (desired);                      \
-        cas_release_doubleword(                                                                              \
-            (volatile uint64_t *)(object), (uint64_t)cas_expected_, (uint64_t)cas_desired_);                 \
+        sizeof(*(object)) == 4 ? cas_##order##_word((volatile uint32_t *)(object),                           \
+                                     (int32_t)(uintptr_t)cas_expected_, (uint32_t)(uintptr_t)cas_desired_)   \
+                               : cas_##order##_doubleword((volatile uint64_t *)(object),                     \
+                                     (int64_t)(uintptr_t)cas_expected_, (uint64_t)(uintptr_t)cas_desired_);  \
     })
 
-static ALWAYS_INLINE bool cas_release_doubleword(
-    volatile uint64_t *object, uint64_t expected, uint64_t desired)
-{
-    __asm__ goto("lr.d    t0, %0\n"
-                 "bne     t0, %1, %l[lost]\n"
-                 "sc.d.rl t0, %z2, %0\n"
-                 "bnez    t0, %l[lost]"
-                 :
-                 : "A"(*object), "r"(expected), "rJ"(desired)
-                 : "t0", "memory"
-                 : lost);
-    return true;
-lost:
-    return false;
-}
+#define ATOMIC_CAS_DEFINE(name, type, lr, sc)                                                                \
+    static ALWAYS_INLINE bool name(volatile type *object, int64_t expected, type desired)                    \
+    {                                                                                                        \
+        __asm__ goto(lr " t0, %0\n"                                                                          \
+                        "bne  t0, %1, %l[lost]\n" sc " t0, %z2, %0\n"                                        \
+                        "bnez t0, %l[lost]"                                                                  \
+                     :                                                                                       \
+                     : "A"(*object), "r"(expected), "rJ"(desired)                                            \
+                     : "t0", "memory"                                                                        \
+                     : lost);                                                                                \
+        return true;                                                                                         \
+    lost:                                                                                                    \
+        return false;                                                                                        \
+    }
+
+ATOMIC_CAS_DEFINE(cas_relaxed_word, uint32_t, "lr.w", "sc.w")
+ATOMIC_CAS_DEFINE(cas_acquire_word, uint32_t, "lr.w.aq", "sc.w")
+ATOMIC_CAS_DEFINE(cas_release_word, uint32_t, "lr.w", "sc.w.rl")
+ATOMIC_CAS_DEFINE(cas_acq_rel_word, uint32_t, "lr.w.aq", "sc.w.rl")
+ATOMIC_CAS_DEFINE(cas_relaxed_doubleword, uint64_t, "lr.d", "sc.d")
+ATOMIC_CAS_DEFINE(cas_acquire_doubleword, uint64_t, "lr.d.aq", "sc.d")
+ATOMIC_CAS_DEFINE(cas_release_doubleword, uint64_t, "lr.d", "sc.d.rl")
+ATOMIC_CAS_DEFINE(cas_acq_rel_doubleword, uint64_t, "lr.d.aq", "sc.d.rl")
 
 #endif

@@ -6,10 +6,15 @@
 
 #include "lib/base.h"
 
+/* The type of an atomic object's value: the comma drops the qualifier. */
+#define ATOMIC_VALUE_TYPE(object) __typeof__((void)0, *(object))
+
 #define store_relaxed(object, value) atomic_store_explicit(object, value, memory_order_relaxed)
 #define store_release(object, value) atomic_store_explicit(object, value, memory_order_release)
 
-#define or_release(object, bits) atomic_fetch_or_explicit(object, bits, memory_order_release)
+#define add_release(object, n)    atomic_fetch_add_explicit(object, n, memory_order_release)
+#define and_release(object, bits) atomic_fetch_and_explicit(object, bits, memory_order_release)
+#define or_release(object, bits)  atomic_fetch_or_explicit(object, bits, memory_order_release)
 
 /* For a host whose loads stay in order; ThreadSanitizer knows no fences, and misses none, as it sees an order only
  * where a value was passed. */
@@ -17,11 +22,19 @@
 
 #define fence_writes() __asm__ volatile("" ::: "memory")
 
+#define cas_relaxed(object, expected, desired)                                                               \
+    ATOMIC_CAS(object, expected, desired, memory_order_relaxed, memory_order_relaxed)
+#define cas_acquire(object, expected, desired)                                                               \
+    ATOMIC_CAS(object, expected, desired, memory_order_acquire, memory_order_relaxed)
 #define cas_release(object, expected, desired)                                                               \
+    ATOMIC_CAS(object, expected, desired, memory_order_release, memory_order_relaxed)
+#define cas_acq_rel(object, expected, desired)                                                               \
+    ATOMIC_CAS(object, expected, desired, memory_order_acq_rel, memory_order_relaxed)
+
+#define ATOMIC_CAS(object, expected, desired, success, failure)                                              \
     ({                                                                                                       \
-        __typeof__((void)0, *(object)) cas_expected_ = (expected);                                           \
-        atomic_compare_exchange_weak_explicit(                                                               \
-            object, &cas_expected_, desired, memory_order_release, memory_order_relaxed);                    \
+        ATOMIC_VALUE_TYPE(object) cas_expected_ = (expected);                                                \
+        atomic_compare_exchange_weak_explicit(object, &cas_expected_, desired, success, failure);            \
     })
 
 #endif
