@@ -28,7 +28,12 @@
     X(BUDDY_LOST, "buddy.lost", "every 1000th free of a block is forgotten")                                 \
     X(BUDDY_TWICE, "buddy.twice", "every 1000th block given out is still on its free list")                  \
     X(BUDDY_PCP_LOST, "buddy_pcp.lost", "every 1000th block freed comes onto no list")                       \
-    X(BUDDY_PCP_TWICE, "buddy_pcp.twice", "every 1000th block off a hart's list stays on it")
+    X(BUDDY_PCP_TWICE, "buddy_pcp.twice", "every 1000th block off a hart's list stays on it")                \
+    X(LLFREE_LOST, "llfree.lost", "every 1000th free of a frame is forgotten")                               \
+    X(LLFREE_TWICE, "llfree.twice", "every 1000th frame given out is still marked free")                     \
+    X(LLFREE_UNDO, "llfree.undo", "every 1000th time something is put back, it is put one place further on") \
+    X(LLFREE_LOCKED_LOST, "llfree_locked.lost", "every 1000th free of a frame is forgotten")                 \
+    X(LLFREE_LOCKED_TWICE, "llfree_locked.twice", "every 1000th frame given out is still marked free")
 
 enum plant {
     PLANT_NONE,
@@ -41,8 +46,10 @@ enum plant {
 /* Operations that can be made to fail. X(identifier, name) */
 #define INJECT_LIST(X)                                                                                       \
     X(CAS, "cas") /* a compare-and-swap loses */                                                             \
-    X(REFILL, "refill") /* the global allocator has nothing for a hart's cache */                            \
-    X(LOOK, "look") /* nothing fails: between two looks of a search, where a test lets another hart in */
+    X(REFILL, "refill") /* the global allocator has nothing for a hart's cache, or no tree to reserve */     \
+    X(LOOK, "look") /* nothing fails: between two looks of a search, where a test lets another hart in */    \
+    X(CHILD, "child") /* a child of a tree has no such block, though its count says so */                    \
+    X(ROW, "row") /* the second or a later row of a block of several is found to be taken */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

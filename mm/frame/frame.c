@@ -22,7 +22,9 @@
     X(frame_tracker)                                                                                         \
     X(frame_stack)                                                                                           \
     X(frame_list)                                                                                            \
-    X(frame_caslist)
+    X(frame_caslist)                                                                                         \
+    X(frame_llfree)                                                                                          \
+    X(frame_llfree_locked)
 
 #define DESIGN_DECLARE(ops) extern const struct frame_allocator_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)

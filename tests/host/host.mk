@@ -68,8 +68,8 @@ $(eval $(call host_flavour,fuzz,$(HOST_CLANG),$(HOST_FUZZ_FLAGS),$(HOST_FUZZERS)
 # could find in its input by knowing it: telling it of each took more than two thirds of the time.
 $(HOST_OUT)/fuzz/mm/frame/%.o: private HOST_CFLAGS += -fno-sanitize-coverage=trace-cmp
 
-# This one decides itself what happens at the failure points.
-$(HOST_OUT)/test_frame_races: private HOST_CFLAGS += -Wl,--wrap=inject_due
+# These decide themselves what happens at the failure points.
+$(HOST_OUT)/test_frame_races $(HOST_OUT)/test_frame_llfree_races: private HOST_CFLAGS += -Wl,--wrap=inject_due
 
 .PHONY: host-tests
 host-tests: $(HOST_PROGRAMS)

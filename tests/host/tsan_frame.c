@@ -279,6 +279,8 @@ static void test_no_failure_while_frames_are_free(void **state)
     (void)state;
     on_all(exhausting, 600, 2);
     on_all(exhausting, 600, 5);
+    /* So large that the harts of "llfree" reserve parts of it. */
+    on_all(exhausting, 2100, 2);
     /* So small that no hart has a stack, and that more harts ask than there are frames. */
     on_all(exhausting, 13, 3);
     on_all(exhausting, 5, 8);

@@ -93,6 +93,12 @@ pfn_t frame_model_alloc(struct frame_model *model, unsigned order)
     return pfn;
 }
 
+void frame_model_take_all(struct frame_model *model, unsigned order)
+{
+    while (!pfn_is_none(frame_model_alloc(model, order)))
+        ;
+}
+
 void frame_model_free(struct frame_model *model, size_t i)
 {
     ASSERT(i < model->nblocks);

@@ -47,6 +47,9 @@ void frame_model_destroy(struct frame_model *model);
  *  may fail to find one. */
 pfn_t frame_model_alloc(struct frame_model *model, unsigned order);
 
+/** frame_model_take_all - blocks of an order until there are none. */
+void frame_model_take_all(struct frame_model *model, unsigned order);
+
 /** frame_model_free - the i-th block held. */
 void frame_model_free(struct frame_model *model, size_t i);
 void frame_model_free_all(struct frame_model *model);
