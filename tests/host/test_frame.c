@@ -212,6 +212,15 @@ static void misuse(struct frame_model *model)
     frame_model_free(model, model->nblocks - 1);
     frame_model_misuse(model, huge, FRAME_ORDER_HUGE, FRAME_MISUSE_DOUBLE_FREE);
     frame_model_misuse(model, pfn_add(huge, 100), 0, FRAME_MISUSE_DOUBLE_FREE);
+    frame_model_free_all(model);
+
+    /* Half of the largest block is no block, whichever half. */
+    pfn_t largest = frame_model_alloc(model, FRAME_ORDER_MAX);
+    if (!pfn_is_none(largest)) {
+        frame_model_misuse(model, largest, FRAME_ORDER_HUGE, FRAME_MISUSE_WRONG_ORDER);
+        frame_model_misuse(
+            model, pfn_add(largest, 1u << FRAME_ORDER_HUGE), FRAME_ORDER_HUGE, FRAME_MISUSE_WRONG_ORDER);
+    }
     frame_model_check(model);
 }
 
