@@ -16,8 +16,9 @@ MODEL_ONLY = ("PROFILE", "PIN", "LINES")
 # 16 of them a run takes about a minute and a half on two cores, 32 would take six times as long.
 HARTS_DEFAULT = {"model": (1, 2, 4, 8, 16), "host": (1, 2, 4, 8)}
 # The allocators that stand for the others when nobody names benchmarks or allocators: one lock around everything, this
-# project's own, and what Linux has. Those behind one lock take most of the time, and half a dozen of them differ little.
-FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp")
+# project's own, what Linux has, and the best that others have proposed. Those behind one lock take most of the time, and
+# half a dozen of them differ little.
+FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp", "llfree")
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
 QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
