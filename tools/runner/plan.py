@@ -63,7 +63,7 @@ class Plan:
         """What a run without a selection does not measure, and how to get it: lines for people."""
         said = []
         if self.few_frames:
-            said.append("allocators other than " + ", ".join(FRAME_DEFAULT) + " (FRAME=*, many minutes)")
+            said.append("the other allocators (FRAME=*, many minutes)")
         if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "LOCK", "HARTS", "ARGS")):
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
