@@ -18,6 +18,7 @@
     X(FRAME_STEAL, "steal", "batches of frames taken out of another hart's cache")                           \
     X(FRAME_REMOTE, "remote_free", "frees of frames that belong to another hart's part of the arena")        \
     X(FRAME_BAD_FREE, "bad_free", "frees refused: double, out of range, wrong order")                        \
+    X(HEAP_MISUSE, "heap_misuse", "misuses of heaps: double frees, foreign pointers, overruns")              \
     X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
     X(SFENCE, "sfence", "sfence.vma instructions")

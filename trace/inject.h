@@ -33,7 +33,11 @@
     X(LLFREE_TWICE, "llfree.twice", "every 1000th frame given out is still marked free")                     \
     X(LLFREE_UNDO, "llfree.undo", "every 1000th time something is put back, it is put one place further on") \
     X(LLFREE_LOCKED_LOST, "llfree_locked.lost", "every 1000th free of a frame is forgotten")                 \
-    X(LLFREE_LOCKED_TWICE, "llfree_locked.twice", "every 1000th frame given out is still marked free")
+    X(LLFREE_LOCKED_TWICE, "llfree_locked.twice", "every 1000th frame given out is still marked free")       \
+    X(BESTFIT_LOST, "bestfit.lost", "every 1000th block freed stays in use")                                 \
+    X(BESTFIT_TWICE, "bestfit.twice", "every 1000th block given out stays free")                             \
+    X(FIRSTFIT_LOST, "firstfit.lost", "every 1000th block freed is not linked in")                           \
+    X(FIRSTFIT_TWICE, "firstfit.twice", "every 1000th block given out stays in the list")
 
 enum plant {
     PLANT_NONE,
@@ -49,7 +53,8 @@ enum plant {
     X(REFILL, "refill") /* the global allocator has nothing for a hart's cache, or no tree to reserve */     \
     X(LOOK, "look") /* nothing fails: between two looks of a search, where a test lets another hart in */    \
     X(CHILD, "child") /* a child of a tree has no such block, though its count says so */                    \
-    X(ROW, "row") /* the second or a later row of a block of several is found to be taken */
+    X(ROW, "row") /* the second or a later row of a block of several is found to be taken */                 \
+    X(GROW, "grow") /* the frame allocator has nothing for a heap */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

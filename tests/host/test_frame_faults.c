@@ -89,6 +89,8 @@ static void test_injected_failures(void **state)
     DESIGN_FOR_EACH (ops) {
         uint64_t passed_by_this = 0;
         for (enum inject point = 0; point < INJECT_COUNT; point++) {
+            if (point == INJECT_GROW) /* heaps have that one */
+                continue;
             uint64_t passed = sweep(ops, point);
             passed_by_this += passed;
             passed_by_all[point] += passed;
@@ -97,7 +99,7 @@ static void test_injected_failures(void **state)
             assert_true(passed_by_this > 20);
     }
     for (enum inject point = 0; point < INJECT_COUNT; point++)
-        assert_true(passed_by_all[point] > 0);
+        assert_true(passed_by_all[point] > 0 || point == INJECT_GROW);
 }
 
 /* Few, as all of them are recounted at each step, and enough for a cache in front of them. */
