@@ -14,6 +14,7 @@
 #include "lib/parts.h"
 #include "lib/rng.h"
 #include "mm/frame/frame.h"
+#include "mm/heap/heap.h"
 #include "smp/barrier.h"
 #include "smp/lock.h"
 #include "trace/counter.h"
@@ -21,13 +22,15 @@
 /* What a workload is about, and so which variants it is measured over. */
 enum bench_axis {
     BENCH_FRAME, /* each frame allocator, over each kind of lock that was asked for */
+    BENCH_HEAP, /* each heap, over each kind of lock that was asked for. Measured only when named, not by `*` */
     BENCH_LOCK, /* each kind of lock */
     BENCH_MACHINE, /* nothing of ours: what the machine itself costs. Measured only when named, not by `*` */
 };
 
 struct bench_variant {
     const struct frame_allocator_ops *frame; /* NULL on other axes */
-    const struct lock_ops *lock; /* NULL on BENCH_MACHINE, and for allocators without locks */
+    const struct lock_ops *lock; /* NULL on BENCH_MACHINE, and for allocators and heaps without locks */
+    const struct heap_ops *heap; /* NULL on other axes */
 };
 
 /* The distributions of latency that a data point has. */
@@ -52,6 +55,7 @@ struct bench_run;
 struct bench_hart {
     struct bench_run *run;
     struct frame_allocator *arena; /* the allocator under test; BENCH_FRAME only */
+    struct heap *heap; /* the heap under test; BENCH_HEAP only */
     unsigned index; /* 0 … run->nharts − 1 */
     bool timed; /* this trial records latencies */
     bool reported; /* this is what a trial reports: no warm-up, no latencies */
@@ -101,6 +105,9 @@ struct workload {
      * beyond the allocator's own validate, which the harness always calls. */
     int (*check)(struct bench_run *run, struct writer *why);
 
+    /* Bytes that it holds of the heap between rounds, as it asked for them; the harts are quiet. NULL: none. */
+    size_t (*held_bytes)(const struct bench_run *run);
+
     /* Say what was found besides, by bench_figure(). After the trials, before check. Boot hart. NULL: nothing. */
     void (*conclude)(struct bench_run *run);
 
@@ -123,10 +130,12 @@ struct bench_run {
     uint64_t span; /* cycles a trial lasts */
     uint64_t total_ops; /* of all harts in all trials so far */
     void *state; /* the workload's */
-    struct frame_allocator arena;
+    struct frame_allocator arena; /* under test, or, with BENCH_HEAP, what the heap has its pages from */
+    struct heap heap;
     struct barrier barrier;
     _Atomic uint64_t last_round; /* of a collective workload */
     size_t stranded_max; /* frames; the most that was seen between rounds */
+    size_t reserved_max; /* bytes of the heap's pages; the same */
     unsigned nfigures;
     struct bench_figure figures[BENCH_FIGURES_MAX];
     struct bench_hart *harts;
@@ -204,6 +213,41 @@ static ALWAYS_INLINE void bench_free(struct bench_hart *hart, pfn_t pfn, unsigne
         return;
     uint64_t since = timed ? clock_now() : 0;
     frame_free(hart->arena, pfn, order);
+    if (timed)
+        bench_record(hart, BENCH_GIVE, since, clock_now());
+}
+
+/** bench_heap_alloc, bench_heap_free - the same of the heap under test; freeing NULL is nothing.
+ *  bench_heap_realloc: NULL is counted as a failure, and the block is as it was. */
+static ALWAYS_INLINE void *bench_heap_alloc(struct bench_hart *hart, size_t bytes, const bool timed)
+{
+    uint64_t since = timed ? clock_now() : 0;
+    void *pointer = heap_alloc(hart->heap, bytes);
+    if (timed)
+        bench_record(hart, BENCH_TAKE, since, clock_now());
+    if (unlikely(!pointer))
+        hart->failed++;
+    return pointer;
+}
+
+static ALWAYS_INLINE void *bench_heap_realloc(
+    struct bench_hart *hart, void *pointer, size_t bytes, const bool timed)
+{
+    uint64_t since = timed ? clock_now() : 0;
+    void *moved = heap_realloc(hart->heap, pointer, bytes);
+    if (timed)
+        bench_record(hart, BENCH_TAKE, since, clock_now());
+    if (unlikely(!moved))
+        hart->failed++;
+    return moved;
+}
+
+static ALWAYS_INLINE void bench_heap_free(struct bench_hart *hart, void *pointer, const bool timed)
+{
+    if (unlikely(!pointer))
+        return;
+    uint64_t since = timed ? clock_now() : 0;
+    heap_free(hart->heap, pointer);
     if (timed)
         bench_record(hart, BENCH_GIVE, since, clock_now());
 }

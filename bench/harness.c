@@ -7,6 +7,7 @@
  * when the hart stops, so one that is late does not stretch the others'.
  */
 #include "bench/harness.h"
+#include "bench/points.h"
 #include "arch/model.h"
 #include "arch/panic.h"
 #include "lib/error.h"
@@ -237,23 +238,42 @@ static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct t
     summarise(run, trial);
 }
 
-static int make_arena(struct bench_run *run, size_t nframes_max)
+static int make_arena(struct bench_run *run, const struct frame_allocator_ops *frame, const struct lock_ops *lock,
+    size_t nframes_max)
 {
     const struct memory_plan *memory = memory_plan();
     size_t nframes = nframes_max ? MIN(memory->arena_frames, nframes_max) : memory->arena_frames;
-    return frame_allocator_init(&run->arena, run->variant.frame, run->variant.lock, "arena", memory->metadata,
-        memory->arena_base, nframes, hart_count());
+    return frame_allocator_init(
+        &run->arena, frame, lock, "arena", memory->metadata, memory->arena_base, nframes, hart_count());
+}
+
+/* All heaps have their pages from the same allocator over the same kind of lock: what differs is their own. */
+static int make_heap(struct bench_run *run, size_t nframes_max)
+{
+    int error =
+        make_arena(run, frame_allocator_find(HEAP_FRAMES), lock_kind_find(LOCK_UNDER_SUBJECT), nframes_max);
+    return error ? error
+                 : heap_init(&run->heap, run->variant.heap, run->variant.lock, "heap", &run->arena,
+                       memory_plan()->heap_metadata, HEAP_GUARD_DEFAULT);
+}
+
+static int make_subject(struct bench_run *run, size_t nframes_max)
+{
+    if (run->variant.heap)
+        return make_heap(run, nframes_max);
+    return run->variant.frame ? make_arena(run, run->variant.frame, run->variant.lock, nframes_max) : 0;
 }
 
 static int prepare_run(struct bench_run *run, size_t nframes_max)
 {
-    int error = run->variant.frame ? make_arena(run, nframes_max) : 0;
+    int error = make_subject(run, nframes_max);
     barrier_init(&run->barrier, run->nharts);
     nbuffers = 0;
     for (unsigned i = 0; i < run->nharts; i++) {
         struct bench_hart *hart = &run->harts[i];
         hart->run = run;
         hart->arena = run->variant.frame ? &run->arena : NULL;
+        hart->heap = run->variant.heap ? &run->heap : NULL;
         hart->index = i;
         hart->meetings = 0;
         hart->total_ops = 0;
@@ -295,9 +315,30 @@ static void collect_latencies(struct bench_run *run, struct bench_result *result
     }
 }
 
-/* After teardown nothing is held: every frame has to be back, once. */
+/* After teardown nothing is held: no block is in use, and every page goes back. */
+static int inspect_heap(struct bench_run *run, struct bench_result *result, struct writer *why)
+{
+    result->misuses = atomic_load_explicit(&run->heap.misuse_count, memory_order_relaxed);
+    if (result->misuses != 0) {
+        writer_format(why, "%lu misuses of the heap", result->misuses);
+        return ERR_CORRUPT;
+    }
+    int error = heap_validate(&run->heap, 0);
+    heap_drain(&run->heap);
+    if (!error)
+        error = heap_validate(&run->heap, 0);
+    if (!error)
+        error = frame_validate(&run->arena, 0);
+    if (error)
+        writer_format(why, "%s does not validate after the run", run->variant.heap->name);
+    return error;
+}
+
+/* The same for frames: every one has to be back, once. */
 static int inspect_arena(struct bench_run *run, struct bench_result *result, struct writer *why)
 {
+    if (run->variant.heap)
+        return inspect_heap(run, result, why);
     if (!run->variant.frame)
         return 0;
     result->misuses = atomic_load_explicit(&run->arena.misuse_count, memory_order_relaxed);

@@ -4,6 +4,7 @@
  */
 #include "bench/map.h"
 #include "arch/image.h"
+#include "bench/points.h"
 #include "bench/report.h"
 #include "kernel/config.h"
 #include "lib/parts.h"
@@ -72,6 +73,12 @@ void map_report(struct bench_run *run)
     if (run->variant.frame) {
         writer.parts.owner = run->variant.frame->name;
         frame_describe(&run->arena, &writer.parts);
+    }
+    if (run->variant.heap) {
+        writer.parts.owner = HEAP_FRAMES;
+        frame_describe(&run->arena, &writer.parts);
+        writer.parts.owner = run->variant.heap->name;
+        heap_describe(&run->heap, &writer.parts);
     }
     writer.parts.owner = run->workload->name;
     bench_describe_buffers(&writer.parts);

@@ -8,6 +8,8 @@ static size_t nhuge;
 
 void memory_watch(struct bench_run *run)
 {
+    if (run->variant.heap)
+        run->reserved_max = MAX(run->reserved_max, heap_reserved_bytes(&run->heap));
     if (run->variant.frame)
         run->stranded_max = MAX(run->stranded_max, frame_stranded_count(&run->arena));
 }
@@ -23,9 +25,23 @@ static void take_huge(void *argument)
     }
 }
 
+static void inspect_heap(struct bench_run *run, struct bench_memory *memory)
+{
+    struct heap_stats stats;
+    heap_stats(&run->heap, &stats);
+    memory->arena_frames = run->arena.nframes;
+    memory->metadata_bytes = heap_metadata_size(run->variant.heap, run->arena.nframes, run->arena.nharts);
+    memory->live_bytes = run->workload->held_bytes ? run->workload->held_bytes(run) : 0;
+    memory->block_bytes = stats.live_bytes;
+    memory->reserved_bytes = stats.reserved_bytes;
+    memory->reserved_bytes_max = MAX(run->reserved_max, stats.reserved_bytes);
+}
+
 void memory_inspect(struct bench_run *run, struct bench_memory *memory)
 {
     const struct frame_allocator_ops *ops = run->variant.frame;
+    if (run->variant.heap)
+        inspect_heap(run, memory);
     if (!ops)
         return;
     memory->arena_frames = run->arena.nframes;

@@ -31,6 +31,15 @@ static int apply_frame(const char *value, struct writer *why)
 CONFIG_KEY(frame_key, .name = "frame", .valid = "comma list of frame allocators or globs", .initial = "*",
     .apply = apply_frame);
 
+static int apply_heap(const char *value, struct writer *why)
+{
+    chosen.heap = value;
+    return select_check(value, heap_design_name_at, why);
+}
+
+CONFIG_KEY(
+    heap_key, .name = "heap", .valid = "comma list of heaps or globs", .initial = "*", .apply = apply_heap);
+
 static int apply_lock(const char *value, struct writer *why)
 {
     chosen.lock = value;
@@ -97,6 +106,11 @@ bool selection_has_frame(const struct frame_allocator_ops *frame)
     return select_match(chosen.frame, frame->name);
 }
 
+bool selection_has_heap(const struct heap_ops *heap)
+{
+    return select_match(chosen.heap, heap->name);
+}
+
 bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis)
 {
     if (strcmp(chosen.lock, LOCK_DEFAULT) != 0)
@@ -147,7 +161,7 @@ static void walk_frames(struct walk *walk)
         const struct frame_allocator_ops *frame = frame_allocator_at(i);
         if (!selection_has_frame(frame) || !serves(frame, walk->point.workload->order))
             continue;
-        walk->point.variant = (struct bench_variant){frame, NULL};
+        walk->point.variant = (struct bench_variant){.frame = frame};
         if (frame->lockless)
             walk_harts(walk);
         else
@@ -155,10 +169,25 @@ static void walk_frames(struct walk *walk)
     }
 }
 
-/* What measures the machine answers to its name only: everything is everything that we have designed. */
+static void walk_heaps(struct walk *walk)
+{
+    for (size_t i = 0; heap_design_at(i); i++) {
+        const struct heap_ops *heap = heap_design_at(i);
+        if (!selection_has_heap(heap))
+            continue;
+        walk->point.variant = (struct bench_variant){.heap = heap};
+        if (heap->lockless)
+            walk_harts(walk);
+        else
+            walk_locks(walk);
+    }
+}
+
+/* What measures the machine answers to its name only, as it is nothing that we have designed; heaps do, too, for the
+ * time that they take. */
 static bool selected(const struct workload *workload)
 {
-    if (workload->axis == BENCH_MACHINE && strcmp(chosen.bench, "*") == 0)
+    if ((workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP) && strcmp(chosen.bench, "*") == 0)
         return false;
     return select_match(chosen.bench, workload->name);
 }
@@ -169,9 +198,10 @@ static void walk_all(struct walk *walk)
         if (!selected(workload_at(i)))
             continue;
         walk->point.workload = workload_at(i);
-        walk->point.variant = (struct bench_variant){NULL, NULL};
+        walk->point.variant = (struct bench_variant){.frame = NULL};
         switch (walk->point.workload->axis) {
         case BENCH_FRAME: walk_frames(walk); break;
+        case BENCH_HEAP: walk_heaps(walk); break;
         case BENCH_LOCK: walk_locks(walk); break;
         case BENCH_MACHINE: walk_harts(walk); break;
         }

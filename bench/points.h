@@ -4,10 +4,11 @@
 
 #include "bench/bench.h"
 
-/* As the keys `frame`, `lock`, `harts` and `seed` have it, and `bench` or the monitor's command. */
+/* As the keys `frame`, `heap`, `lock`, `harts` and `seed` have it, and `bench` or the monitor's command. */
 struct bench_selection {
     const char *bench; /* comma lists of names and globs */
     const char *frame;
+    const char *heap;
     const char *lock; /* or LOCK_DEFAULT */
     uint64_t harts[HART_MAX]; /* ascending; none: default */
     size_t nharts;
@@ -19,6 +20,9 @@ struct bench_selection {
  * the host has fewer cores than there are harts. */
 #define LOCK_DEFAULT       "default"
 #define LOCK_UNDER_SUBJECT "ttas"
+
+/* Where heaps under test have their pages from. */
+#define HEAP_FRAMES "hartcache"
 
 /** bench_selection - what was chosen; the one instance. */
 struct bench_selection *bench_selection(void);
@@ -32,8 +36,9 @@ struct bench_selection *bench_selection(void);
  */
 int selection_set_bench(const char *names, struct writer *why);
 
-/** selection_has_frame, selection_has_lock - whether a variant was chosen. @axis: what the lock is under. */
+/** selection_has_frame, selection_has_heap, selection_has_lock - whether a variant was chosen. @axis: what the lock is under. */
 bool selection_has_frame(const struct frame_allocator_ops *frame);
+bool selection_has_heap(const struct heap_ops *heap);
 bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis);
 
 struct bench_point {

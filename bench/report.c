@@ -24,6 +24,8 @@ static void write_point(struct json *json, const struct bench_point *point)
     json_object_begin(json, "variant");
     if (point->variant.frame)
         json_string(json, "frame", point->variant.frame->name);
+    if (point->variant.heap)
+        json_string(json, "heap", point->variant.heap->name);
     if (point->variant.lock)
         json_string(json, "lock", point->variant.lock->name);
     json_object_end(json);
@@ -93,11 +95,29 @@ static void write_fragmentation(struct json *json, const struct bench_memory *me
         json_null(json, "fragmentation");
 }
 
-static void write_memory(struct json *json, const struct bench_memory *memory)
+/* Of what heaps have in pages, the share that is not in the workload's hands: inside blocks, outside of them, in caches. Null
+ * where they have none. */
+static void write_heap_memory(struct json *json, const struct bench_memory *memory)
+{
+    size_t idle = memory->reserved_bytes - MIN(memory->live_bytes, memory->reserved_bytes);
+    json_unsigned(json, "live_bytes", memory->live_bytes);
+    json_unsigned(json, "block_bytes", memory->block_bytes);
+    json_unsigned(json, "reserved_bytes", memory->reserved_bytes);
+    json_unsigned(json, "reserved_bytes_max", memory->reserved_bytes_max);
+    json_ratio(json, "fragmentation", idle, memory->reserved_bytes, 6);
+}
+
+static void write_memory(
+    struct json *json, const struct workload *workload, const struct bench_memory *memory)
 {
     json_object_begin(json, "memory");
     json_unsigned(json, "arena_frames", memory->arena_frames);
     json_unsigned(json, "metadata_bytes", memory->metadata_bytes);
+    if (workload->axis == BENCH_HEAP) {
+        write_heap_memory(json, memory);
+        json_object_end(json);
+        return;
+    }
     json_unsigned(json, "stranded_frames", memory->stranded_frames);
     json_unsigned(json, "stranded_frames_max", memory->stranded_frames_max);
     write_fragmentation(json, memory);
@@ -160,7 +180,7 @@ void report_result(
     write_counters(&json, result);
     if (clock_kind() == CLOCK_MODEL)
         write_attribution(&json, result);
-    write_memory(&json, &result->memory);
+    write_memory(&json, point->workload, &result->memory);
     json_string(&json, "status", reason ? "failed" : "ok");
     if (reason)
         json_string(&json, "reason", reason);
@@ -177,11 +197,13 @@ void report_end(unsigned failed)
 
 void report_for_people(const struct bench_point *point, const struct bench_result *result, const char *reason)
 {
-    const char *frame = point->variant.frame ? point->variant.frame->name : "";
+    const char *subject = point->variant.frame  ? point->variant.frame->name
+                          : point->variant.heap ? point->variant.heap->name
+                                                : "";
     const char *lock = point->variant.lock ? point->variant.lock->name : "";
     uint64_t thousands = result->ops_per_sec / 1000;
     console_format("  %-13s %-10s %-7s %2u harts  %6lu.%03lu M/s  %7lu %s an operation%s%s\n",
-        point->workload->name, frame, lock, point->nharts, thousands / 1000, thousands % 1000,
+        point->workload->name, subject, lock, point->nharts, thousands / 1000, thousands % 1000,
         result->ops ? result->cycles / result->ops : 0, clock_unit(clock_kind()), reason ? "  FAILED: " : "",
         reason ? reason : "");
 }

@@ -15,6 +15,8 @@ static const struct workload *const workloads[] = {
     &workload_frame_huge,
     &workload_frame_frag,
     &workload_frame_exhaust,
+    &workload_heap_churn,
+    &workload_heap_churn_4k,
     &workload_lock_counter,
     &workload_model_chase,
     &workload_model_pingpong,

@@ -16,6 +16,8 @@ extern const struct workload workload_frame_share;
 extern const struct workload workload_frame_huge;
 extern const struct workload workload_frame_frag;
 extern const struct workload workload_frame_exhaust;
+extern const struct workload workload_heap_churn;
+extern const struct workload workload_heap_churn_4k;
 extern const struct workload workload_lock_counter;
 extern const struct workload workload_model_chase;
 extern const struct workload workload_model_pingpong;

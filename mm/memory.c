@@ -1,6 +1,6 @@
 /*
  * The division of physical memory at boot. The largest free range is used: from its top an arena of a power
- * of two frames, at most half of the range, below it the metadata of the allocator under test, below
+ * of two frames, at most half of the range, below it the metadata of the allocator and the heap under test, below
  * that the kernel's own frames.
  */
 #include "mm/memory.h"
@@ -76,19 +76,30 @@ static size_t metadata_bytes_max(size_t nframes, unsigned nharts)
     return ALIGN_UP(most, (size_t)PAGE_BYTES);
 }
 
+static size_t heap_metadata_bytes_max(size_t nframes, unsigned nharts)
+{
+    size_t most = 0;
+    for (size_t i = 0; heap_design_at(i); i++)
+        most = MAX(most, heap_metadata_size(heap_design_at(i), nframes, nharts));
+    return ALIGN_UP(most, (size_t)PAGE_BYTES);
+}
+
 static int plan_arena(struct range *free, unsigned nharts)
 {
     uint64_t half = (free->end - free->first) / 2 / PAGE_BYTES;
     size_t frames = half ? (size_t)1 << bits_highest(half) : 0;
     frames = MIN(frames, ARENA_FRAMES_MAX);
     plan.metadata_bytes = metadata_bytes_max(frames, nharts);
+    plan.heap_metadata_bytes = heap_metadata_bytes_max(frames, nharts);
+    size_t metadata_bytes = plan.metadata_bytes + plan.heap_metadata_bytes;
     uint64_t base = ALIGN_DOWN(free->end - MIN(free->end, frames * PAGE_BYTES), BLOCK_BYTES);
-    if (frames < ARENA_FRAMES_MIN || base < free->first + plan.metadata_bytes + KERNEL_BYTES_MIN)
+    if (frames < ARENA_FRAMES_MIN || base < free->first + metadata_bytes + KERNEL_BYTES_MIN)
         return ERR_NO_MEMORY;
     plan.arena_base = paddr_to_pfn_floor(PADDR(base));
     plan.arena_frames = frames;
     plan.metadata = paddr_to_direct(PADDR(base - plan.metadata_bytes));
-    free->end = base - plan.metadata_bytes;
+    plan.heap_metadata = paddr_to_direct(PADDR(base - metadata_bytes));
+    free->end = base - metadata_bytes;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "lib/machine.h"
 #include "mm/frame/frame_refs.h"
+#include "mm/heap/heap.h"
 
 /* The kernel's own allocator, and the references to its frames. */
 extern struct frame_allocator kernel_frames;
@@ -18,6 +19,8 @@ struct memory_plan {
     size_t kernel_bytes;
     void *metadata; /* room for the metadata of any design over the arena */
     size_t metadata_bytes;
+    void *heap_metadata; /* room for that of any heap over the arena */
+    size_t heap_metadata_bytes;
     pfn_t arena_base; /* aligned to FRAME_ORDER_MAX */
     size_t arena_frames; /* a power of two, at least ARENA_FRAMES_MIN */
 };

@@ -3,9 +3,11 @@
 LATENCY = ("p50", "p90", "p99", "p999", "max")
 COUNTERS = ("refill", "drain", "lock_acquire", "lock_contend", "line_transfer", "ipi", "sfence")
 MEMORY = ("arena_frames", "metadata_bytes", "stranded_frames", "stranded_frames_max", "fragmentation")
+HEAP_MEMORY = ("arena_frames", "metadata_bytes", "live_bytes", "block_bytes", "reserved_bytes", "reserved_bytes_max",
+               "fragmentation")
 # What may be null: what the clock or the allocator gives no way to know.
 UNKNOWN = {"line_transfer", "fragmentation"}
-AXES = ("frame", "lock")
+AXES = ("frame", "heap", "lock")
 # name: (types, whether null may stand for "not known here")
 MEASURED = {
     "ops": ((int,), False), "cycles": ((int,), False), "ops_per_sec": ((int, float), False),
@@ -105,7 +107,21 @@ def _known_figures(figures):
     return {name: value for name, value in figures.items() if value is not None}
 
 
+def _heap_memory(memory):
+    _require(set(memory) == set(HEAP_MEMORY), f"memory has {sorted(memory)}")
+    _numbers(_known(memory), set(HEAP_MEMORY) - UNKNOWN, (int, float), "memory")
+    # What the workload asked for is inside blocks, these are in pages, and these are the arena's.
+    ordered = [memory[name] for name in ("live_bytes", "block_bytes", "reserved_bytes", "reserved_bytes_max")]
+    _require(ordered == sorted(ordered) and ordered[-1] <= memory["arena_frames"] * 4096, f"memory: {memory}")
+    if memory["reserved_bytes"]:
+        _close(memory["fragmentation"], 1 - memory["live_bytes"] / memory["reserved_bytes"], "fragmentation")
+    _require((memory["fragmentation"] is None) == (memory["reserved_bytes"] == 0), f"memory: {memory}")
+
+
 def _memory(memory, bench):
+    if bench.startswith("heap."):
+        _heap_memory(memory)
+        return
     _require(set(memory) == set(MEMORY), f"memory has {sorted(memory)}")
     _numbers(_known(memory), set(MEMORY) - UNKNOWN, (int, float), "memory")
     _require(memory["stranded_frames"] <= memory["stranded_frames_max"] <= memory["arena_frames"], f"memory: {memory}")

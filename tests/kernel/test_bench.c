@@ -75,6 +75,7 @@ TEST(bench_every_workload_ends_and_is_right)
         enum bench_axis axis = workload_at(i)->axis;
         measure(workload_at(i),
             (struct bench_variant){.frame = axis == BENCH_FRAME ? frame_allocator_at(0) : NULL,
+                .heap = axis == BENCH_HEAP ? heap_design_at(0) : NULL,
                 .lock = axis == BENCH_MACHINE ? NULL : &lock_ttas});
     }
 }
@@ -88,7 +89,7 @@ TEST(bench_every_allocator_passes_the_hard_workloads)
     for (size_t i = 0; frame_allocator_at(i); i++) {
         for (size_t k = 0; k < ARRAY_SIZE(hard); k++) {
             if (hard[k]->order <= frame_allocator_at(i)->order_max)
-                measure(hard[k], (struct bench_variant){frame_allocator_at(i), &lock_ttas});
+                measure(hard[k], (struct bench_variant){.frame = frame_allocator_at(i), .lock = &lock_ttas});
         }
         CHECK(result.latency[BENCH_MORE]->total > 0);
     }
@@ -97,7 +98,7 @@ TEST(bench_every_allocator_passes_the_hard_workloads)
 TEST(bench_memory_is_counted)
 {
     const struct frame_allocator_ops *ops = frame_allocator_find("hartcache");
-    struct bench_variant variant = {ops, &lock_ttas};
+    struct bench_variant variant = {.frame = ops, .lock = &lock_ttas};
     CHECK(bench_prepare() == 0);
     CHECK(measure_for(&workload_frame_batch, variant, 5) == 0);
     const struct bench_memory *memory = &result.memory;
@@ -127,7 +128,7 @@ static void forget_frames(struct bench_run *bench)
 /* Somebody with a permit does not find a frame that is lost. */
 TEST(bench_exhaust_sees_lost_frames)
 {
-    struct bench_variant variant = {frame_allocator_find("bitmap"), &lock_ttas};
+    struct bench_variant variant = {.frame = frame_allocator_find("bitmap"), .lock = &lock_ttas};
     CHECK(bench_prepare() == 0);
     to_spoil = forget_frames;
     CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
@@ -138,7 +139,7 @@ TEST(bench_exhaust_sees_lost_frames)
 /* A point is right only if its allocator is: a bug that no operation noticed is found behind it. */
 TEST(bench_planted_bugs_fail_the_point)
 {
-    struct bench_variant variant = {frame_allocator_find("bitmap"), &lock_ttas};
+    struct bench_variant variant = {.frame = frame_allocator_find("bitmap"), .lock = &lock_ttas};
     CHECK(bench_prepare() == 0);
     plant_set(PLANT_BITMAP_LOST);
     CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);

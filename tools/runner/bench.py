@@ -19,7 +19,7 @@ from .results import RunFolder, enrich
 from .table import caveat, table
 from .units import Symbols
 
-ACCEPTED = ("BENCH", "FRAME", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
             "TIMEOUT", "QEMU")
 CONSOLE_TAIL_LINES = 15
 

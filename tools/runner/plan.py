@@ -37,10 +37,13 @@ class Plan:
         self.jobs = settings.number("JOBS", host.cores(), 1, JOBS_MAX) if self.model else 1
         self.pinned = self.model is not None and settings.flag("PIN", "1")
         self.memory = settings.memory(default_memory(max(self.harts)) if self.model else "1G")
-        self.words = [f"bench={settings.word('BENCH') or '*'}", f"harts={','.join(map(str, self.harts))}"]
-        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME")) or " frame=" in f" {settings.text('ARGS')}")
+        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME", "HEAP"))
+                               or " frame=" in f" {settings.text('ARGS')}")
+        # Who chooses heaps and no benchmark means those of heaps: the others would not heed it.
+        everything = "heap.*" if settings.word("HEAP") else "*"
+        self.words = [f"bench={settings.word('BENCH') or everything}", f"harts={','.join(map(str, self.harts))}"]
         frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
-        for key, value in (("frame", frame), ("lock", settings.word("LOCK"))):
+        for key, value in (("frame", frame), ("heap", settings.word("HEAP")), ("lock", settings.word("LOCK"))):
             if value:
                 self.words.append(f"{key}={value}")
         if settings.flag("QUICK"):
@@ -64,11 +67,11 @@ class Plan:
         said = []
         if self.few_frames:
             said.append("the other allocators (FRAME=*, many minutes)")
-        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "LOCK", "HARTS", "ARGS")):
+        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "ARGS")):
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
                      " frame.bulk takes most of them)",
-                     "other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)"]
+                     "kernel heaps (BENCH=heap.*), other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)"]
         return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 
     def bootargs(self, shard=None):

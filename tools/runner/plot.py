@@ -17,7 +17,7 @@ ACCEPTED = ("RUN",)
 # The ratio between the places of the first and the last curve at the same number of harts.
 DODGE = 1.12
 # What the first of a benchmark's two latencies is the latency of, by the family of the benchmark.
-TAKING = {"frame": "allocation", "lock": "acquisition"}
+TAKING = {"frame": "allocation", "heap": "allocation", "lock": "acquisition"}
 PERCENTILES = (("p50", "50"), ("p90", "90"), ("p99", "99"), ("p999", "99.9"))
 
 

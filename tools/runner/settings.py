@@ -17,6 +17,7 @@ VARIABLES = {
     "BENCH": "benchmarks: a comma list of names and globs, e.g. frame.churn,lock.*",
     "FRAME": "frame allocators to measure: a comma list of names and globs (default: a few that stand for the others; all,"
              " where BENCH is given)",
+    "HEAP": "heaps to measure: a comma list of names and globs; without BENCH it means BENCH=heap.*",
     "LOCK": "locks to measure: a comma list of names and globs",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8, and 16 under CLOCK=model)",
     "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine",

@@ -14,7 +14,7 @@ from .results import RESULTS
 from .units import si
 from .validate import counter, profile_of, write
 
-ACCEPTED = ("BENCH", "FRAME", "LOCK", "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU")
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU")
 BENCH_DEFAULT = "frame.churn,frame.batch,frame.random,lock.counter"
 HARTS_DEFAULT = (8,)
 QUICK_CYCLES = 60000
@@ -81,7 +81,7 @@ def main(settings):
     words = [f"bench={settings.word('BENCH') or BENCH_DEFAULT}"]
     if not any(settings.text(key) for key in ("BENCH", "FRAME")):
         words.append(f"frame={','.join(FRAME_DEFAULT)}")
-    words += [f"{key.lower()}={settings.word(key)}" for key in ("FRAME", "LOCK") if settings.word(key)]
+    words += [f"{key.lower()}={settings.word(key)}" for key in ("FRAME", "HEAP", "LOCK") if settings.word(key)]
     if settings.flag("QUICK"):
         words.append(f"trial_cycles={QUICK_CYCLES}")
     harts = tuple(settings.harts(HARTS_DEFAULT))
