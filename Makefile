@@ -51,7 +51,7 @@ bench: ## measure: boot, print the table, write results/<run>/   BENCH= FRAME= H
 	+@$(BUILD) release model
 	@tools/run bench
 
-stress: ## every variant under contention, validated            SECONDS= SEED= HARTS= FRAME=
+stress: ## every variant under contention, validated            SECONDS= SEED= HARTS= FRAME= HEAP=
 	@tools/setup bench
 	+@$(BUILD) $(if $(PLANT),check,release)
 	@tools/run stress

@@ -238,8 +238,8 @@ static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct t
     summarise(run, trial);
 }
 
-static int make_arena(struct bench_run *run, const struct frame_allocator_ops *frame, const struct lock_ops *lock,
-    size_t nframes_max)
+static int make_arena(struct bench_run *run, const struct frame_allocator_ops *frame,
+    const struct lock_ops *lock, size_t nframes_max)
 {
     const struct memory_plan *memory = memory_plan();
     size_t nframes = nframes_max ? MIN(memory->arena_frames, nframes_max) : memory->arena_frames;

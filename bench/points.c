@@ -118,6 +118,16 @@ bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis)
     return axis == BENCH_LOCK || strcmp(lock->name, LOCK_UNDER_SUBJECT) == 0;
 }
 
+bool selection_is_all_frames(void)
+{
+    return strcmp(chosen.frame, "*") == 0;
+}
+
+bool selection_is_all_heaps(void)
+{
+    return strcmp(chosen.heap, "*") == 0;
+}
+
 struct walk {
     void (*visit)(const struct bench_point *point, void *argument);
     void *argument;

@@ -41,6 +41,10 @@ bool selection_has_frame(const struct frame_allocator_ops *frame);
 bool selection_has_heap(const struct heap_ops *heap);
 bool selection_has_lock(const struct lock_ops *lock, enum bench_axis axis);
 
+/** selection_is_all_frames, selection_is_all_heaps - whether nobody chose. */
+bool selection_is_all_frames(void);
+bool selection_is_all_heaps(void);
+
 struct bench_point {
     const struct workload *workload;
     struct bench_variant variant;

@@ -1,5 +1,5 @@
 /*
- * `stress=SECONDS`: every frame allocator over every kind of lock, all harts at once, watched by an oracle that
+ * `stress=SECONDS`: every frame allocator and every heap over every kind of lock, all harts at once, watched by an oracle that
  * trusts none of them. Every frame held carries a pattern that only its holder could have written, checked before
  * it is freed; frames held are counted by their holders; at every pause the allocator is validated against that
  * count. Frames that harts share are given up by reference and written to as copy-on-write does; the counts of
@@ -29,7 +29,12 @@
 
 struct stress stress;
 
-static const char *const slice_names[SLICE_KINDS] = {"mixed", "brim", "exhaust", "share"};
+static const char *const slice_names[SLICE_KINDS] = {"mixed", "brim", "exhaust", "share", "small", "mixed"};
+
+static bool of_heap(void)
+{
+    return stress.kind >= SLICE_HEAP_FIRST;
+}
 
 void stress_fail(const char *format, ...)
 {
@@ -39,9 +44,8 @@ void stress_fail(const char *format, ...)
     va_list args;
     va_start(args, format);
     console_lock();
-    console_format("stress: FAILED: %s over %s, slice %lu (%s), hart %u: ", stress.arena.ops->name,
-        stress.arena.ops->lockless ? "no lock" : stress.arena.lock_kind->name, stress.slice,
-        slice_names[stress.kind], hart_index());
+    console_format("stress: FAILED: %s over %s, slice %lu (%s), hart %u: ", stress.subject, stress.lock,
+        stress.slice, slice_names[stress.kind], hart_index());
     writer_vformat(console_writer(), format, args);
     writer_puts(console_writer(), "\n");
     console_unlock();
@@ -54,7 +58,10 @@ static void run_slice(void *unused)
     (void)unused;
     rng_seed(&hart->rng, stress.seed, stress.slice * HART_MAX + hart_index());
     for (unsigned i = 0; i < SLICE_STEPS; i++) {
-        stress_step(hart, rng_next(&hart->rng));
+        if (of_heap())
+            stress_heap_step(hart, rng_next(&hart->rng));
+        else
+            stress_step(hart, rng_next(&hart->rng));
         if (i % SLICE_LOOK == 0 &&
             (time_now() >= stress.slice_end || atomic_load_explicit(&stress.failures, memory_order_relaxed)))
             break;
@@ -62,6 +69,14 @@ static void run_slice(void *unused)
 }
 
 /* One hart frees what all hold, each slice another: nobody to wait for, and its cache must overflow. */
+static void drop(struct stress_hart *self, block_t block)
+{
+    if (of_heap())
+        stress_heap_drop(self, block);
+    else
+        stress_drop(self, block);
+}
+
 static void empty_hands(void *unused)
 {
     struct stress_hart *self = &stress.harts[hart_index()];
@@ -69,17 +84,16 @@ static void empty_hands(void *unused)
     for (unsigned i = 0; i < hart_count(); i++) {
         struct stress_hart *hart = &stress.harts[i];
         while (hart->count > 0)
-            stress_drop(self, hart->held[--hart->count]);
+            drop(self, hart->held[--hart->count]);
     }
     for (size_t i = 0; i < EXCHANGE_PLACES; i++) {
         block_t block = atomic_exchange_explicit(&stress.exchange[i], 0, memory_order_acquire);
         if (block)
-            stress_drop(self, block);
+            drop(self, block);
     }
 }
 
-/* The harts are quiet. */
-static void inspect(void)
+static void inspect_frames(void)
 {
     static struct stress_account account;
     uint64_t misuses = atomic_load_explicit(&stress.arena.misuse_count, memory_order_relaxed);
@@ -90,6 +104,15 @@ static void inspect(void)
         stress_fail("it does not validate");
     if (frame_refs_validate(&stress.refs, stress.kind == SLICE_SHARE ? account.extra : 0))
         stress_fail("the references to its frames are not right");
+}
+
+/* The harts are quiet. */
+static void inspect(void)
+{
+    if (of_heap())
+        stress_heap_inspect();
+    else
+        inspect_frames();
     stress.harts[hart_index()].checks++;
 }
 
@@ -103,27 +126,48 @@ static bool over(void)
     return failed() || time_now() >= stress.end;
 }
 
-static void stress_variant(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
+/* The slices of the kinds from first to end. Whether all were. */
+static bool run_slices(enum slice_kind first, enum slice_kind end)
 {
-    const struct memory_plan *memory = memory_plan();
-    size_t nframes = MIN(memory->arena_frames, (size_t)STRESS_FRAMES_MAX);
     hart_mask_t all = hart_mask_first(hart_count());
-    int error = frame_allocator_init(
-        &stress.arena, frame, lock, "stress", memory->metadata, memory->arena_base, nframes, hart_count());
-    if (error)
-        panic("stress: %s: %s", frame->name, error_text(error));
-    frame_refs_init(&stress.refs, &stress.arena, stress.counts);
-    for (stress.kind = 0; stress.kind < SLICE_KINDS && !over(); stress.kind++) {
+    for (stress.kind = first; stress.kind < end && !over(); stress.kind++) {
         stress.slice++;
         stress.slice_end = time_now() + stress.slice_length;
         smp_call(all, run_slice, NULL);
         inspect();
         if (failed())
-            return;
+            return false;
         smp_call(hart_mask_one(stress.slice % hart_count()), empty_hands, NULL);
         inspect();
     }
-    if (stress.kind == SLICE_KINDS)
+    return stress.kind == end;
+}
+
+static void name_subject(const char *name, bool lockless, const struct lock_ops *lock)
+{
+    stress.subject = name;
+    stress.lock = lockless ? "no lock" : lock->name;
+}
+
+static void stress_heap(const struct heap_ops *heap, const struct lock_ops *lock)
+{
+    name_subject(heap->name, heap->lockless, lock);
+    stress_heap_make(heap, lock);
+    if (run_slices(SLICE_HEAP_FIRST, SLICE_KINDS))
+        stress.heaps++;
+}
+
+static void stress_frames(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
+{
+    const struct memory_plan *memory = memory_plan();
+    size_t nframes = MIN(memory->arena_frames, (size_t)STRESS_FRAMES_MAX);
+    name_subject(frame->name, frame->lockless, lock);
+    int error = frame_allocator_init(
+        &stress.arena, frame, lock, "stress", memory->metadata, memory->arena_base, nframes, hart_count());
+    if (error)
+        panic("stress: %s: %s", frame->name, error_text(error));
+    frame_refs_init(&stress.refs, &stress.arena, stress.counts);
+    if (run_slices(0, SLICE_HEAP_FIRST))
         stress.variants++;
 }
 
@@ -140,11 +184,30 @@ static int make_hands(void)
     return 0;
 }
 
-static size_t chosen_designs(void)
+/* Who names designs of one sort means no others. */
+static bool has_frame(const struct frame_allocator_ops *frame)
+{
+    return selection_has_frame(frame) && (selection_is_all_heaps() || !selection_is_all_frames());
+}
+
+static bool has_heap(const struct heap_ops *heap)
+{
+    return selection_has_heap(heap) && (selection_is_all_frames() || !selection_is_all_heaps());
+}
+
+static size_t chosen_frames(void)
 {
     size_t count = 0;
     for (size_t i = 0; frame_allocator_at(i); i++)
-        count += selection_has_frame(frame_allocator_at(i));
+        count += has_frame(frame_allocator_at(i));
+    return count;
+}
+
+static size_t chosen_heaps(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; heap_design_at(i); i++)
+        count += has_heap(heap_design_at(i));
     return count;
 }
 
@@ -163,7 +226,8 @@ static void report(uint64_t began)
     json_ratio(&json, "seconds", time_now() - began, time_hz(), 1);
     json_unsigned(&json, "seed", stress.seed);
     json_unsigned(&json, "harts", hart_count());
-    json_unsigned(&json, "designs", MIN(stress.variants, chosen_designs()));
+    json_unsigned(&json, "designs", MIN(stress.variants, chosen_frames()));
+    json_unsigned(&json, "heaps", MIN(stress.heaps, chosen_heaps()));
     json_unsigned(&json, "slices", stress.slice);
     json_unsigned(&json, "operations", operations);
     json_unsigned(&json, "checks", checks);
@@ -177,11 +241,15 @@ static void report(uint64_t began)
 static void stress_every_variant(void)
 {
     for (size_t k = 0; lock_kind_at(k); k++) {
-        for (size_t i = 0; frame_allocator_at(i); i++) {
-            if (!over() && selection_has_frame(frame_allocator_at(i)) &&
-                selection_has_lock(lock_kind_at(k), BENCH_LOCK))
-                stress_variant(frame_allocator_at(i), lock_kind_at(k));
-        }
+        const struct lock_ops *lock = lock_kind_at(k);
+        if (!selection_has_lock(lock, BENCH_LOCK))
+            continue;
+        for (size_t i = 0; frame_allocator_at(i); i++)
+            if (!over() && has_frame(frame_allocator_at(i)))
+                stress_frames(frame_allocator_at(i), lock);
+        for (size_t i = 0; heap_design_at(i); i++)
+            if (!over() && has_heap(heap_design_at(i)))
+                stress_heap(heap_design_at(i), lock);
     }
 }
 
@@ -189,8 +257,8 @@ static int run_stress(void)
 {
     uint64_t began = time_now();
     stress.end = began + stress.seconds * time_hz();
-    stress.slice_length =
-        MIN(time_hz() / SLICE_HZ, (stress.end - began) / 2 / (chosen_designs() * SLICE_KINDS));
+    size_t slices = chosen_frames() * SLICE_HEAP_FIRST + chosen_heaps() * (SLICE_KINDS - SLICE_HEAP_FIRST);
+    stress.slice_length = MIN(time_hz() / SLICE_HZ, (stress.end - began) / 2 / slices);
     stress.seed = bench_selection()->seed;
     if (make_hands()) {
         console_format("error: no memory for what %u harts hold\n", hart_count());

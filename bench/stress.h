@@ -1,4 +1,5 @@
-/* What the parts of the stress run share: stress.c has the slices, stress_hands.c what a hart does in one. */
+/* What the parts of the stress run share: stress.c has the slices, stress_hands.c what a hart does in one, stress_heap.c
+ * the same for heaps. */
 #ifndef BENCH_STRESS_H
 #define BENCH_STRESS_H
 
@@ -7,6 +8,7 @@
 #include "lib/base.h"
 #include "lib/rng.h"
 #include "mm/frame/frame_refs.h"
+#include "mm/heap/heap.h"
 #include "trace/inject.h"
 
 /* Small enough to be exhausted many times a second, and not a multiple of 64, so that the bitmaps have a tail. */
@@ -20,10 +22,14 @@ enum slice_kind {
     SLICE_BRIM, /* single frames, never more asked for than there are: no allocation may fail */
     SLICE_EXHAUST, /* single frames, as many as can be had */
     SLICE_SHARE, /* blocks of all orders that several harts hold */
+    SLICE_HEAP_SMALL, /* of a heap: blocks of up to half a KiB */
+    SLICE_HEAP_MIXED, /* of a heap: blocks of up to a MiB, until there is no memory */
     SLICE_KINDS
 };
 
-/* A block in one word: frame number from the arena's base, order, and a tag that makes each time that the same
+#define SLICE_HEAP_FIRST SLICE_HEAP_SMALL /* those before are of frame allocators */
+
+/* A block in one word. Of a heap, its address. Of a frame allocator: frame number from the arena's base, order, and a tag that makes each time that the same
  * block is held another. Bit 63 tells a block from nothing. */
 typedef uint64_t block_t;
 
@@ -39,7 +45,9 @@ struct stress_hart {
 
 struct stress {
     struct frame_allocator arena;
-    struct frame_refs refs; /* to its blocks */
+    struct heap heap; /* on the arena, in slices of heaps */
+    const char *subject, *lock; /* names of what is under stress */
+    struct frame_refs refs; /* to the arena's blocks */
     void *counts;
     enum slice_kind kind;
     uint64_t slice;
@@ -47,7 +55,8 @@ struct stress {
     uint64_t seconds;
     enum plant planted; /* in check builds */
     uint64_t end, slice_end, slice_length; /* of `time` */
-    size_t variants; /* that had all slices; each design is in the first few */
+    size_t variants,
+        heaps; /* frame allocators and heaps that had all slices; each design is in the first few */
     _Atomic uint64_t asked_for; /* frames held or being asked for; SLICE_BRIM keeps it within the arena */
     _Atomic uint32_t failures;
     _Atomic block_t exchange[EXCHANGE_PLACES];
@@ -71,6 +80,13 @@ void stress_step(struct stress_hart *hart, uint64_t bits);
 
 /** stress_drop - check a block that was held by anybody and give it up, as the slice's kind does. */
 void stress_drop(struct stress_hart *hart, block_t block);
+
+/** stress_heap_make - a heap on the arena. stress_heap_step, stress_heap_drop, stress_heap_inspect - a step, the end of a
+ *  block, and a look at the quiet heap, as those of frames. */
+void stress_heap_make(const struct heap_ops *heap, const struct lock_ops *lock);
+void stress_heap_step(struct stress_hart *hart, uint64_t bits);
+void stress_heap_drop(struct stress_hart *hart, block_t block);
+void stress_heap_inspect(void);
 
 /** stress_make_account - what the harts hold. They are quiet. */
 void stress_make_account(struct stress_account *account);

@@ -23,7 +23,7 @@ class StressTest(support.TestCase):
         done = make("stress", "SECONDS=3", "SEED=1", "HARTS=4")
         self.assert_ok(done)
         self.assertIn("SEED=1", done.out)
-        summary = re.search(r"(\d+) operations, (\d+) checks, 0 failures in \d+ s on 4 harts, \d+ allocators; SEED=1 repeats it", done.out)
+        summary = re.search(r"(\d+) operations, (\d+) checks, 0 failures in \d+ s on 4 harts, \d+ allocators, \d+ heaps; SEED=1 repeats it", done.out)
         self.assertTrue(summary, str(done))
         self.assertGreater(int(summary[1]), 1000)
         self.assertGreater(int(summary[2]), 1000)
@@ -38,6 +38,14 @@ class StressTest(support.TestCase):
         self.assert_ok(done)
         self.assertNotIn("over bitmap", done.out)
 
+    def test_heaps_alone(self):
+        done = make("stress", "SECONDS=1", "SEED=7", "HEAP=*fit", "HARTS=4")
+        self.assert_ok(done)
+        self.assertRegex(done.out, r"[1-9]\d* operations, .* 0 failures in .*, 0 allocators, 2 heaps; ")
+
+    def test_unknown_heap(self):
+        self.assert_fails(make("stress", "SECONDS=1", "HEAP=nonesuch"), "nonesuch", "bestfit", "firstfit")
+
     def test_unknown_allocator(self):
         self.assert_fails(make("stress", "SECONDS=1", "FRAME=nonesuch"), "nonesuch", "bitmap", "hartcache")
 
@@ -46,22 +54,22 @@ class StressTest(support.TestCase):
 
     def test_reaches_every_allocator(self):
         """In a short run, too: in half of its time all have had every kind of slice."""
-        designs = valid(self, "FRAME")
+        designs, heaps = valid(self, "FRAME"), valid(self, "HEAP")
         done = run(RUN, "stress", STRESS_SECONDS="3", HARTS="4")
         self.assert_ok(done)
-        self.assertIn(f" s on 4 harts, {len(designs)} allocators; ", done.out)
+        self.assertIn(f" s on 4 harts, {len(designs)} allocators, {len(heaps)} heaps; ", done.out)
 
     def test_catches_every_planted_bug(self):
         """Those that the guest says it has, each within the time from its first word, whatever is planted where."""
         self.assert_ok(make("check"))
-        bugs, designs = valid(self, "PLANT"), valid(self, "FRAME")
-        self.assertLessEqual({f"{design}.{bug}" for design in designs for bug in ("lost", "twice")}, set(bugs))
+        bugs, designs, heaps = valid(self, "PLANT"), valid(self, "FRAME"), valid(self, "HEAP")
+        self.assertLessEqual({f"{design}.{bug}" for design in [*designs, *heaps] for bug in ("lost", "twice")}, set(bugs))
         for bug in bugs:
             design = bug.split(".")[0]
             # Elsewhere than in an allocator it is in what all of them have in common.
-            frame = {"FRAME": design} if design in designs else {}
+            subject = {"FRAME": design} if design in designs else {"HEAP": design} if design in heaps else {}
             started = time.monotonic()
-            done = run(RUN, "stress", STRESS_SECONDS=str(CAUGHT_WITHIN_S), SEED="1", PLANT=bug, HARTS="4", **frame)
+            done = run(RUN, "stress", STRESS_SECONDS=str(CAUGHT_WITHIN_S), SEED="1", PLANT=bug, HARTS="4", **subject)
             self.assertLess(time.monotonic() - started, CAUGHT_WITHIN_S + 5, f"{bug}\n{done}")
             self.assertNotEqual(done.status, 0, f"{bug} was not caught\n{done}")
             self.assertRegex(done.out + done.err, "stress: FAILED: |panic", f"{bug}\n{done}")

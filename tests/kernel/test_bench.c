@@ -118,6 +118,32 @@ TEST(bench_memory_is_counted)
     CHECK(memory->stranded_frames_max > memory->stranded_frames);
 }
 
+/* A block that stays is what the workload does not know of: in pages, but not held. */
+static void leak_block(struct bench_run *bench)
+{
+    CHECK(heap_alloc(&bench->heap, 1000) != NULL);
+}
+
+TEST(bench_heaps_are_inspected)
+{
+    const struct bench_memory *memory = &result.memory;
+    CHECK(bench_prepare() == 0);
+    for (size_t i = 0; heap_design_at(i); i++) {
+        const struct heap_ops *ops = heap_design_at(i);
+        struct bench_variant variant = {.heap = ops, .lock = &lock_ttas};
+        CHECK(measure_for(&workload_heap_churn, variant, 5) == 0);
+        CHECK(memory->metadata_bytes == heap_metadata_size(ops, memory->arena_frames, hart_count()));
+        CHECK(memory->live_bytes == 0 && memory->block_bytes == 0);
+        CHECK(memory->reserved_bytes <= memory->reserved_bytes_max);
+        to_spoil = leak_block;
+        CHECK(measure_for(&workload_heap_churn, variant, 5) == ERR_CORRUPT);
+        to_spoil = NULL;
+        CHECK(memory->live_bytes == 0 && memory->block_bytes >= 1000);
+        CHECK(memory->reserved_bytes >= PAGE_BYTES && memory->reserved_bytes <= memory->reserved_bytes_max);
+        CHECK(select_match("*does not validate after the run*", reason));
+    }
+}
+
 /* More than the part of the arena that frame.exhaust leaves free, forgotten once it has been filled. */
 static void forget_frames(struct bench_run *bench)
 {
