@@ -259,9 +259,9 @@ static int make_heap(struct bench_run *run, size_t nframes_max)
 
 static int make_subject(struct bench_run *run, size_t nframes_max)
 {
-    if (run->variant.heap)
-        return make_heap(run, nframes_max);
-    return run->variant.frame ? make_arena(run, run->variant.frame, run->variant.lock, nframes_max) : 0;
+    return run->variant.heap    ? make_heap(run, nframes_max)
+           : run->variant.frame ? make_arena(run, run->variant.frame, run->variant.lock, nframes_max)
+                                : 0;
 }
 
 static int prepare_run(struct bench_run *run, size_t nframes_max)
@@ -325,10 +325,8 @@ static int inspect_heap(struct bench_run *run, struct bench_result *result, stru
     }
     int error = heap_validate(&run->heap, 0);
     heap_drain(&run->heap);
-    if (!error)
-        error = heap_validate(&run->heap, 0);
-    if (!error)
-        error = frame_validate(&run->arena, 0);
+    error = error ? error : heap_validate(&run->heap, 0);
+    error = error ? error : frame_validate(&run->arena, 0);
     if (error)
         writer_format(why, "%s does not validate after the run", run->variant.heap->name);
     return error;

@@ -7,41 +7,9 @@
  * A block is a header and what its user has; blocks fill a span without gaps. What a search costs grows with the free
  * blocks of about the size: that is the design. A free looks at its two neighbours, however many blocks there are.
  */
-#include "arch/panic.h"
+#include "mm/heap/bestfit.h"
 #include "lib/bits.h"
-#include "lib/error.h"
-#include "mm/heap/heap_span.h"
 #include "trace/inject.h"
-
-/* Spans are 64 KiB where that is enough: sixteen pages for one trip to the frame allocator. */
-#define GROW_ORDER 4
-
-#define SEAL_USED 0xb10c05edull
-#define SEAL_FREE 0xb10cf4eeull
-
-struct block {
-    uint32_t bytes; /* of this one, the header too */
-    uint32_t before; /* of the one in front of it in the span; 0 for the first */
-    uint64_t
-        seal; /* address and state: no other memory looks like a header by chance or by being a copy of one */
-
-    /* In free blocks only. */
-    struct block *next, *previous;
-};
-
-#define HEADER_BYTES offsetof(struct block, next)
-#define BLOCK_MIN    sizeof(struct block)
-
-_Static_assert(HEADER_BYTES == HEAP_ALIGN && BLOCK_MIN % HEAP_ALIGN == 0, "what users have is aligned");
-
-#define LISTS 32
-
-struct bestfit {
-    struct lock lock; /* protects all headers, and what follows */
-    uint32_t filled; /* lists that are not empty */
-    uint32_t idle; /* spans of GROW_ORDER without a block in use */
-    struct block *list[LISTS]; /* free blocks; the i-th has those from 2^i bytes on */
-};
 
 static size_t bestfit_metadata_size(size_t nframes, unsigned nharts)
 {
@@ -58,34 +26,9 @@ static int bestfit_init(struct heap *heap)
     return 0;
 }
 
-static struct block *block_at(const void *base, size_t offset)
-{
-    return (struct block *)((uintptr_t)base + offset);
-}
-
-static void *user_of(const struct block *block)
-{
-    return (void *)((uintptr_t)block + HEADER_BYTES);
-}
-
-static bool is_sealed(const struct block *block, uint64_t state)
-{
-    return block->seal == ((uintptr_t)block ^ state);
-}
-
 static void set_state(struct block *block, uint64_t state)
 {
     block->seal = (uintptr_t)block ^ state;
-}
-
-static void *end_of(heap_span_t span, void *base)
-{
-    return block_at(base, heap_span_bytes(span));
-}
-
-static bool is_whole_span(heap_span_t span, const void *base, const struct block *block)
-{
-    return block == base && block->bytes == heap_span_bytes(span);
 }
 
 static void insert(struct bestfit *bestfit, struct block *block)
@@ -221,14 +164,6 @@ static void *bestfit_alloc_aligned(struct heap *heap, size_t bytes, size_t align
     return take(heap, bytes, align);
 }
 
-/* Is this a header that fits into the span? */
-static bool is_block(heap_span_t span, void *base, const struct block *block)
-{
-    return (is_sealed(block, SEAL_USED) || is_sealed(block, SEAL_FREE)) && block->bytes >= BLOCK_MIN &&
-           IS_ALIGNED(block->bytes, HEAP_ALIGN) &&
-           block->bytes <= (size_t)((uint8_t *)end_of(span, base) - (uint8_t *)block);
-}
-
 /* The block that an address is in, found from the span's beginning; NULL: a header on the way has been written over. */
 static struct block *block_around(heap_span_t span, void *base, const void *address)
 {
@@ -355,84 +290,6 @@ static void bestfit_drain(struct heap *heap)
     }
     bestfit->idle = 0;
     lock_release(&bestfit->lock, &node);
-}
-
-/* Every block of a span, and how it lies between its neighbours. */
-static int check_span(const struct heap *heap, heap_span_t span, void *base, size_t *nfree)
-{
-    const struct block *before = NULL;
-    for (struct block *block = base; (void *)block != end_of(span, base);
-         block = block_at(block, block->bytes)) {
-        if (!is_block(span, base, block))
-            return heap_corrupt(heap, block, "no header where a block ends");
-        if (block->before != (before ? before->bytes : 0))
-            return heap_corrupt(heap, block, "the size of the block in front of it is wrong");
-        bool is_free = is_sealed(block, SEAL_FREE);
-        if (is_free && before && is_sealed(before, SEAL_FREE))
-            return heap_corrupt(heap, block, "two free blocks side by side");
-        *nfree += is_free;
-        before = block;
-    }
-    return 0;
-}
-
-/* The lists have the free blocks, each once: who is linked both ways is in one list only. */
-static int check_list(const struct heap *heap, const struct bestfit *bestfit, unsigned list, size_t *listed)
-{
-    const struct block *before = NULL;
-    for (const struct block *block = bestfit->list[list]; block; block = block->next) {
-        if (heap_span_none(heap_span_of(heap, block)) || !IS_ALIGNED((uintptr_t)block, HEAP_ALIGN))
-            return heap_corrupt(heap, block, "in a list, but not in the heap: written to after it was freed");
-        if (!is_sealed(block, SEAL_FREE) || bits_highest(block->bytes) != list || block->previous != before)
-            return heap_corrupt(heap, block, "in a list where it does not belong");
-        ++*listed;
-        before = block;
-    }
-    return 0;
-}
-
-static int bestfit_validate(struct heap *heap)
-{
-    const struct bestfit *bestfit = heap->metadata;
-    size_t nfree = 0, listed = 0, idle = 0;
-    int error = 0;
-    heap_span_t span;
-    HEAP_SPAN_FOR_EACH(heap, base, span)
-    {
-        if (heap_span_is_large(span))
-            continue;
-        error = check_span(heap, span, base, &nfree);
-        if (error)
-            return error;
-        idle += heap_span_order(span) == GROW_ORDER && is_whole_span(span, base, base) &&
-                is_sealed(base, SEAL_FREE);
-    }
-    for (unsigned list = 0; !error && list < LISTS; list++) {
-        if ((bestfit->filled >> list & 1) != (bestfit->list[list] != NULL))
-            return heap_corrupt(
-                heap, &bestfit->filled, "an empty list that is said to be filled, or the reverse");
-        error = check_list(heap, bestfit, list, &listed);
-    }
-    if (!error && nfree != listed)
-        error = heap_corrupt(heap, bestfit, "free blocks that are in no list");
-    if (!error && idle != bestfit->idle)
-        error = heap_corrupt(heap, &bestfit->idle, "spans without a block in use are miscounted");
-    return error;
-}
-
-static void bestfit_walk(struct heap *heap, heap_visit *visit, void *argument)
-{
-    heap_span_t span;
-    HEAP_SPAN_FOR_EACH(heap, base, span)
-    {
-        if (heap_span_is_large(span))
-            continue;
-        for (struct block *block = base; (void *)block != end_of(span, base);
-             block = block_at(block, block->bytes))
-            visit(argument, &(struct heap_block){.base = user_of(block),
-                                .bytes = block->bytes - HEADER_BYTES,
-                                .live = is_sealed(block, SEAL_USED)});
-    }
 }
 
 static void bestfit_describe(struct heap *heap, struct parts *parts)

@@ -4,7 +4,6 @@
  * Knuth, The Art of Computer Programming 1, 2.5, algorithms A and B). A free has to find its place in the list, so
  * it costs as many steps as there are free blocks in front of it, and that is the point of having it here.
  */
-#include "arch/panic.h"
 #include "lib/error.h"
 #include "mm/heap/heap_span.h"
 #include "trace/inject.h"

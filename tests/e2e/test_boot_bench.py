@@ -46,6 +46,24 @@ class BenchTest(support.TestCase):
         self.assertEqual(sorted(got), [("frame.churn", "hartcache", lock, harts)
                                        for lock in ("mcs", "ticket") for harts in (1, 3)])
 
+    def test_heaps(self):
+        """Those are measured when they are named, and behind one lock none is faster with more harts."""
+        self.assert_ok(self.bench("HARTS=1,2", "BENCH=heap.*"))
+        results = self.lines()
+        schema.check_set(results)
+        self.assertEqual({r["status"] for r in results}, {"ok"})
+        self.assertLessEqual({"heap.churn", "heap.churn_4k"}, {r["bench"] for r in results})
+        self.assertLessEqual({"bestfit", "firstfit"}, {r["variant"]["heap"] for r in results})
+        for result in results:
+            if result["variant"]["heap"] in ("bestfit", "firstfit") and result["bench"] == "heap.churn":
+                self.assertLess(result["speedup"], 1.5, result)
+                self.assertEqual(result["memory"]["reserved_bytes"], 65536)
+
+    def test_selection_of_heaps(self):
+        self.assert_ok(self.bench("HARTS=2", "HEAP=first*", "LOCK=mcs"))
+        self.assertEqual({(r["bench"].split(".")[0], r["variant"]["heap"], r["variant"]["lock"]) for r in self.lines()},
+                         {("heap", "firstfit", "mcs")})
+
     def test_references_cost_nothing_between_harts_that_do_not_share(self):
         """Exact under the model: no line moves for a put of an exclusive frame, however many harts put theirs."""
         self.assert_ok(self.bench("HARTS=1,4", "BENCH=frame.churn,frame.put,frame.share", "FRAME=hartcache"))
@@ -127,6 +145,9 @@ class BenchTest(support.TestCase):
 
     def test_unknown_allocator(self):
         self.refuse("FRAME=nonesuch", "nonesuch", "bitmap", "hartcache")
+
+    def test_unknown_heap(self):
+        self.refuse("HEAP=nonesuch", "nonesuch", "bestfit", "firstfit")
 
     def test_unknown_lock(self):
         self.refuse("LOCK=futex", "futex", "tas", "ttas", "ticket", "mcs")
