@@ -183,11 +183,10 @@ static enum heap_misuse_kind classify(heap_span_t span, void *base, const void *
     return is_sealed(block, SEAL_USED) ? HEAP_MISUSE_INTERIOR : HEAP_MISUSE_DOUBLE_FREE;
 }
 
-/* Two neighbours become one. The second's header is unmade: nobody shall take it for one. */
+/* Two free neighbours become one. What was the second's header is no block in use, whoever asks. */
 static void merge(struct heap *heap, struct block *first, struct block *second)
 {
     first->bytes += second->bytes;
-    second->seal = 0;
     heap_poison(heap, second, BLOCK_MIN);
 }
 

@@ -199,14 +199,13 @@ static enum heap_misuse_kind classify(heap_span_t span, void *base, const void *
     return is_used(block) ? HEAP_MISUSE_INTERIOR : HEAP_MISUSE_DOUBLE_FREE;
 }
 
-/* If the second follows the first in their span they become one. The second's header is unmade. */
+/* If the second follows the first in their span they become one. */
 static bool merge(struct heap *heap, struct block *first, struct block *second, const void *end)
 {
     if ((void *)second >= end || block_at(first, first->bytes) != second)
         return false;
     first->bytes += second->bytes;
     first->next = second->next;
-    second->next = NULL;
     heap_poison(heap, second, sizeof(*second));
     return true;
 }

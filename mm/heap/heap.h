@@ -61,7 +61,8 @@ struct heap_ops {
     /* An empty heap, which has no pages yet. 0, or a negative error. heap's fields are set. */
     int (*init)(struct heap *heap);
 
-    /* A block aligned to HEAP_ALIGN, or NULL: there was no page to be had, and nothing has changed. 1 … HEAP_BYTES_MAX. */
+    /* A block aligned to HEAP_ALIGN, or NULL: there were no pages to be had, and nothing has changed. Blocks of up to a KiB
+     * are to be had while a single frame is. 1 … HEAP_BYTES_MAX. */
     void *(*alloc)(struct heap *heap, size_t bytes);
 
     /* The same, aligned to a power of two from 2 * HEAP_ALIGN to PAGE_BYTES. */

@@ -261,6 +261,29 @@ static void test_shared_frames(void **state)
     host_console_release();
 }
 
+/* Where only single frames are free, far from each other, small blocks are to be had all the same, in all of them. */
+static void scattered(struct heap_model *model)
+{
+    size_t nframes = model->frames.nframes;
+    for (size_t i = 0; i < nframes; i++)
+        assert_false(pfn_is_none(frame_alloc(&model->frames, 0, 0)));
+    for (size_t i = 0; i < nframes; i += 2)
+        frame_free(&model->frames, pfn_add(model->frames.base, i), 0);
+    assert_true(fill(model, 1000) >= nframes / 2);
+    assert_int_equal(heap_validate(&model->heap, model->nblocks), 0);
+    assert_int_equal(
+        frame_validate(&model->frames, nframes / 2 + heap_reserved_bytes(&model->heap) / PAGE_BYTES), 0);
+    for (size_t i = 1; i < nframes; i += 2)
+        frame_free(&model->frames, pfn_add(model->frames.base, i), 0);
+    heap_model_check(model);
+}
+
+static void test_scattered_frames(void **state)
+{
+    (void)state;
+    on_all(200, scattered);
+}
+
 static void random_walk(struct heap_model *model)
 {
     struct rng rng;
@@ -314,9 +337,7 @@ static void misuse(struct heap_model *model)
             heap_model_misuse(model, pointer + PAGE_BYTES, HEAP_MISUSE_INTERIOR);
         heap_model_free(model, model->nblocks - 2);
         heap_model_check(model);
-        /* Of the largest the pages have gone back. */
-        heap_model_misuse(
-            model, pointer, some[i] == HEAP_BYTES_MAX ? HEAP_MISUSE_FOREIGN : HEAP_MISUSE_DOUBLE_FREE);
+        heap_model_double_free(model, pointer);
         assert_null(heap_realloc(&model->heap, pointer, 100));
         heap_model_check(model);
     }
@@ -330,7 +351,7 @@ static void misuse(struct heap_model *model)
         heap_model_free(model, 0);
     assert_int_equal(model->nblocks, 1);
     if (model->blocks[0].pointer == pinned)
-        heap_model_misuse(model, middle, HEAP_MISUSE_DOUBLE_FREE);
+        heap_model_double_free(model, middle);
 }
 
 static void test_misuse(void **state)
@@ -380,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_reallocs),
         cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_shared_frames),
+        cmocka_unit_test(test_scattered_frames),
         cmocka_unit_test(test_random_walk),
         cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_misuse_is_reported),

@@ -20,7 +20,7 @@
 #define BLOCKS_MAX   64 /* that one hart holds */
 #define MAILBOXES    16
 #define STEPS        3000
-#define RACING_FREES 500
+#define RACING_FREES 1000
 
 static struct {
     struct frame_allocator frames;
@@ -145,15 +145,14 @@ static void meet_closely(unsigned arrivals)
             cpu_relax();
 }
 
-/* Two harts free the same block at the same time; one of them is right. Small ones and large ones in turn, with a
- * neighbour, so that pages stay. */
+/* Two harts free the same block at the same time; one of them is right. With a neighbour, so that pages of small ones
+ * stay. @argument: the size */
 static void racing_frees(void *argument)
 {
-    (void)argument;
     void *neighbour = hart_index() == 0 ? heap_alloc(&shared.heap, 64) : NULL;
     for (unsigned round = 0; round < RACING_FREES; round++) {
         if (hart_index() == 0)
-            shared.contested = heap_alloc(&shared.heap, round % 8 ? 64 : 3000);
+            shared.contested = heap_alloc(&shared.heap, *(const size_t *)argument);
         meet_closely(6 * round + 2);
         heap_free(&shared.heap, shared.contested);
         meet_closely(6 * round + 4);
@@ -161,6 +160,7 @@ static void racing_frees(void *argument)
             heap_drain(&shared.heap); /* the latest that it may be found out */
         meet_closely(6 * round + 6);
         ASSERT(atomic_load(&shared.heap.misuse_count) == round + 1);
+        ASSERT(atomic_load(&shared.frames.misuse_count) == 0);
     }
     heap_free(&shared.heap, neighbour);
 }
@@ -174,8 +174,8 @@ static void empty_mailboxes(void)
     }
 }
 
-static void on_one(void (*test)(void *seed), const struct heap_ops *ops, const struct lock_ops *lock_kind,
-    unsigned nharts, unsigned flags, uint64_t seed)
+static void on_one(void (*test)(void *argument), const struct heap_ops *ops, const struct lock_ops *lock_kind,
+    unsigned nharts, unsigned flags, uint64_t argument)
 {
     const struct frame_allocator_ops *frames = frame_allocator_find("hartcache");
     void *frames_metadata =
@@ -188,7 +188,7 @@ static void on_one(void (*test)(void *seed), const struct heap_ops *ops, const s
     assert_int_equal(heap_init(&shared.heap, ops, lock_kind, "tsan", &shared.frames, metadata, flags), 0);
     shared.arrivals = 0;
     barrier_init(&shared.barrier, nharts);
-    host_run_harts(nharts, test, &seed);
+    host_run_harts(nharts, test, &argument);
     empty_mailboxes();
     assert_int_equal(heap_validate(&shared.heap, 0), 0);
     heap_drain(&shared.heap);
@@ -199,17 +199,16 @@ static void on_one(void (*test)(void *seed), const struct heap_ops *ops, const s
     free(metadata);
 }
 
-/* What designs may do wrong with a lock shows under the kind that needs its node from the acquire to the release; the
+/* What `argument` is, the test says: a seed or a size. What designs may do wrong with a lock shows under the kind that needs its node from the acquire to the release; the
  * kinds themselves are tsan_lock.c's subject. */
-static void on_all(void (*test)(void *seed), unsigned nharts, unsigned flags)
+static void on_all(void (*test)(void *argument), unsigned nharts, unsigned flags, uint64_t argument)
 {
     void *memory = aligned_alloc(HEAP_BYTES_MAX, FRAMES * PAGE_BYTES);
     host_map_frames(memory, BASE);
-    uint64_t seed = 1;
     for (size_t d = 0; heap_design_at(d); d++) {
-        on_one(test, heap_design_at(d), &lock_ttas, nharts, flags, seed++);
+        on_one(test, heap_design_at(d), &lock_ttas, nharts, flags, argument);
         if (!heap_design_at(d)->lockless)
-            on_one(test, heap_design_at(d), &lock_mcs, nharts, flags, seed++);
+            on_one(test, heap_design_at(d), &lock_mcs, nharts, flags, argument);
     }
     free(memory);
 }
@@ -217,23 +216,24 @@ static void on_all(void (*test)(void *seed), unsigned nharts, unsigned flags)
 static void test_mixed(void **state)
 {
     (void)state;
-    on_all(mixed, 2, 0);
-    on_all(mixed, 3, HEAP_GUARD);
-    on_all(mixed, 8, 0);
+    on_all(mixed, 2, 0, 1);
+    on_all(mixed, 3, HEAP_GUARD, 2);
+    on_all(mixed, 8, 0, 3);
 }
 
 static void test_relay(void **state)
 {
     (void)state;
-    on_all(relay, 2, 0);
-    on_all(relay, 5, 0);
+    on_all(relay, 2, 0, 1);
+    on_all(relay, 5, 0, 2);
 }
 
 static void test_racing_frees(void **state)
 {
     (void)state;
     host_console_capture();
-    on_all(racing_frees, 2, 0);
+    on_all(racing_frees, 2, 0, 64);
+    on_all(racing_frees, 2, 0, HEAP_BYTES_MAX); /* a span */
     host_console_release();
 }
 

@@ -71,7 +71,8 @@ class Plan:
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
                      " frame.bulk takes most of them)",
-                     "kernel heaps (BENCH=heap.*), other locks under the allocators (LOCK=*), the machine's own costs (BENCH=model.*)"]
+                     "kernel heaps (BENCH=heap.*), other locks under the allocators (LOCK=*)",
+                     "the machine's own costs (BENCH=model.*)"]
         return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 
     def bootargs(self, shard=None):

@@ -7,6 +7,7 @@
 #include "host.h"
 #include "lib/bits.h"
 #include "lib/string.h"
+#include "mm/heap/heap_span.h"
 
 #define BASE PFN(0x80000)
 
@@ -149,8 +150,10 @@ static void take_in(struct heap_model *model, struct heap_model_block *block, ui
 
 void *heap_model_alloc(struct heap_model *model, size_t bytes, size_t align)
 {
+    uint64_t refused = model->heap.misuse_count;
     uint8_t *pointer = align <= HEAP_ALIGN ? heap_alloc(&model->heap, bytes)
                                            : heap_alloc_aligned(&model->heap, bytes, align);
+    ASSERT(model->heap.misuse_count == refused); /* nobody wrote to what was free */
     if (!pointer) {
         ASSERT(model->nblocks > 0 || model->frames.nframes < ROOMY_FRAMES || bytes > HEAP_BYTES_MAX);
         return NULL;
@@ -166,7 +169,9 @@ bool heap_model_realloc(struct heap_model *model, size_t i, size_t bytes)
 {
     struct heap_model_block *block = &model->blocks[i];
     on_filled(block, block->usable, check_byte);
+    uint64_t refused = model->heap.misuse_count;
     uint8_t *pointer = heap_realloc(&model->heap, block->pointer, bytes);
+    ASSERT(model->heap.misuse_count == refused);
     if (!pointer) {
         ASSERT(bytes > block->usable); /* to make one smaller never fails */
         on_filled(block, block->usable, check_byte);
@@ -215,6 +220,12 @@ void heap_model_misuse(struct heap_model *model, void *pointer, enum heap_misuse
 {
     expect_refusal(model, pointer);
     ASSERT(model->heap.last_misuse.kind == kind);
+}
+
+void heap_model_double_free(struct heap_model *model, void *pointer)
+{
+    bool gone = heap_span_none(heap_span_of(&model->heap, pointer));
+    heap_model_misuse(model, pointer, gone ? HEAP_MISUSE_FOREIGN : HEAP_MISUSE_DOUBLE_FREE);
 }
 
 void heap_model_misuse_any(struct heap_model *model, struct rng *rng)

@@ -63,6 +63,9 @@ bool heap_model_is_full(const struct heap_model *model);
 /** heap_model_misuse - a free that must be refused, and nothing else happen. */
 void heap_model_misuse(struct heap_model *model, void *pointer, enum heap_misuse_kind kind);
 
+/** heap_model_double_free - of a block that was freed last, so its memory is nobody else's; its page may have gone back. */
+void heap_model_double_free(struct heap_model *model, void *pointer);
+
 /** heap_model_misuse_any - a wrong free of some sort, by the rng. */
 void heap_model_misuse_any(struct heap_model *model, struct rng *rng);
 
