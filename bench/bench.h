@@ -75,7 +75,11 @@ struct bench_hart {
     /* When it came to the last two meetings, for the others to read. Two, because a hart may be at the next one
      * before another has read the times of this one; never at the one after that. */
     uint64_t arrived[2] CACHE_ALIGNED;
+    uint8_t stagger
+        [CACHE_LINE_BYTES]; /* an odd number of lines, or all harts' times would have the same home bank */
 } CACHE_ALIGNED;
+
+_Static_assert(sizeof(struct bench_hart) / CACHE_LINE_BYTES % 2 == 1, "as said above");
 
 struct workload {
     const char *name; /* "frame.churn" */
