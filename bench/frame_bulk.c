@@ -117,8 +117,8 @@ static ALWAYS_INLINE void loop_random(struct bench_hart *hart, uint64_t rounds, 
 
 BENCH_LOOP(run_random, loop_random)
 
-/* Collective, although no hart needs another: rounds are long, and harts that an unfair lock lets through one after
- * the other would each have a short span of its own, whose rates add up to more than the machine can do. */
+/* Collective, for the harts meet in a round; and without that, harts that an unfair lock lets through one after the other
+ * would each have a short span of its own, whose rates add up to more than the machine can do. */
 const struct workload workload_frame_bulk = {
     .name = "frame.bulk",
     .measures = "each hart takes its share of half the arena, then frees it",

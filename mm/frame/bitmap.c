@@ -41,11 +41,8 @@ static pfn_t bitmap_alloc(struct frame_allocator *fa, unsigned order)
 static void bitmap_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct bitmap *bitmap = fa->metadata;
-    enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     uint32_t index = pfn.value - fa->base.value;
     struct lock_node node;
     lock_acquire(&bitmap->lock, &node);

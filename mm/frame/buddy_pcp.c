@@ -221,11 +221,8 @@ static void give_to_zone(struct buddy_zone *zone, uint32_t index, unsigned order
 static void buddy_pcp_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct buddy_zone *zone = zone_of(fa);
-    enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     uint32_t index = pfn.value - fa->base.value, state = BUDDY_USED | order;
     /* One of two frees that race wins. Relaxed: what the block's last user wrote travels with the locks that follow.
      * lr.w; bne; sc.w; bnez. */

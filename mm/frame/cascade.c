@@ -236,10 +236,8 @@ static void cascade_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct cascade *cascade = fa->metadata;
     enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     uint32_t index = pfn.value - fa->base.value;
     struct lock_node node;
     lock_acquire(&cascade->lock, &node);

@@ -137,11 +137,8 @@ static pfn_t caslist_alloc(struct frame_allocator *fa, unsigned order)
 static void caslist_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct caslist *list = fa->metadata;
-    enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     uint32_t index = pfn.value - fa->base.value;
     _Atomic uint32_t *state = &list->slots[index].state;
     /* Relaxed both: what the frame's last user wrote travels with the push. One exchange lets exactly one of two

@@ -173,6 +173,18 @@ void frame_refuse(struct frame_allocator *fa, enum frame_misuse_kind kind, pfn_t
 /** frame_corrupt - for allocators: say on the console what validation found at a frame. Returns ERR_CORRUPT. */
 int frame_corrupt(const struct frame_allocator *fa, pfn_t pfn, const char *finding) COLD;
 
+/** frame_refuse_misplaced - for allocators: whether no block of this order can begin there; it is refused then.
+ *  @caller: __builtin_return_address(0) */
+static ALWAYS_INLINE bool frame_refuse_misplaced(
+    struct frame_allocator *fa, pfn_t pfn, unsigned order, const void *caller)
+{
+    enum frame_misuse_kind kind;
+    if (likely(!frame_misplaced(fa, pfn, order, &kind)))
+        return false;
+    frame_refuse(fa, kind, pfn, order, caller);
+    return true;
+}
+
 /** frame_misuse_text - the kind in words: "double free". */
 const char *frame_misuse_text(enum frame_misuse_kind kind);
 

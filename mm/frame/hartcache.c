@@ -176,38 +176,41 @@ static COLD void refuse(struct frame_allocator *fa, pfn_t pfn)
     frame_refuse(fa, FRAME_MISUSE_DOUBLE_FREE, pfn, 0, __builtin_return_address(0));
 }
 
-/* A single frame of a chunk of the hart's own that is or was a chunk of blocks, too; or that is not open. */
-static NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
+/* A single frame of an open chunk of the hart's own, which no block has. */
+static ALWAYS_INLINE void free_own(struct frame_allocator *fa, pfn_t pfn, struct hart_cache *cache)
 {
-    struct hart_cache *cache = hart_cache_own(fa);
-    struct chunk *chunk = chunk_of(fa, pfn);
     _Atomic uint64_t *word = free_word_of(cache, pfn);
     uint64_t bit = 1ull << pfn.value % 64;
-    /* Relaxed: nobody changes the mark of a frame that the caller holds. ld. */
-    if (!chunk_is_open(chunk_owner(chunk)) ||
-        (atomic_load_explicit(&chunk->block[chunk_word_of(pfn)], memory_order_relaxed) & bit)) {
-        frame_refuse(fa, block_misuse(fa, pfn), pfn, 0, __builtin_return_address(0));
-        return;
-    }
-    /* Release, as in hartcache_free(). amoor.d.rl. */
+    /* Release, pairs with the acquire of whoever takes the frame next. amoor.d.rl. */
     uint64_t before = or_release(word, bit);
-    if (before & bit) {
+    if (unlikely(before & bit)) {
         refuse(fa, pfn);
         return;
     }
+    /* Still in the hart's data cache, perhaps: next to be given out. */
     hart_set_word(cache, word);
     cache->bit = bit;
     cache->frame = pfn.value;
-    if (hartcache_count_free(cache) % TIDY_FREES == 0)
+    if (unlikely(hartcache_count_free(cache) % TIDY_FREES == 0))
         chunk_tidy(fa);
+}
+
+/* A single frame of a chunk of the hart's own that is or was a chunk of blocks, too; or that is not open. */
+static LEAF_PATH NOINLINE void free_checked(struct frame_allocator *fa, pfn_t pfn)
+{
+    struct chunk *chunk = chunk_of(fa, pfn);
+    /* Relaxed: nobody changes the mark of a frame that the caller holds. ld. */
+    uint64_t block = atomic_load_explicit(&chunk->block[chunk_word_of(pfn)], memory_order_relaxed);
+    if (!chunk_is_open(chunk_owner(chunk)) || (block & 1ull << pfn.value % 64))
+        frame_refuse(fa, block_misuse(fa, pfn), pfn, 0, __builtin_return_address(0));
+    else
+        free_own(fa, pfn, hart_cache_own(fa));
 }
 
 /* No block can be at that place. */
 static COLD void refuse_place(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    enum frame_misuse_kind kind = FRAME_MISUSE_OUT_OF_RANGE;
-    frame_misplaced(fa, pfn, order, &kind);
-    frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0));
 }
 
 /* Not of a chunk that is plainly the hart's own. */
@@ -220,19 +223,10 @@ static LEAF_PATH NOINLINE void free_elsewhere(
         free_checked(fa, pfn);
 }
 
-static NOINLINE void free_block(struct frame_allocator *fa, pfn_t pfn, unsigned order)
-{
-    enum frame_misuse_kind kind;
-    if (frame_misplaced(fa, pfn, order, &kind))
-        refuse_place(fa, pfn, order);
-    else
-        block_free(fa, pfn, order);
-}
-
 static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     if (unlikely(order != 0)) {
-        free_block(fa, pfn, order);
+        block_free(fa, pfn, order);
         return;
     }
     if (unlikely(pfn.value - fa->base.value >= fa->nframes)) {
@@ -248,20 +242,7 @@ static LEAF_PATH void hartcache_free(struct frame_allocator *fa, pfn_t pfn, unsi
     }
     if (plant_due(PLANT_HARTCACHE_LOST))
         return;
-    _Atomic uint64_t *word = free_word_of(cache, pfn);
-    uint64_t bit = 1ull << pfn.value % 64;
-    /* Release, pairs with the acquire of whoever takes the frame next. amoor.d.rl. */
-    uint64_t before = or_release(word, bit);
-    if (unlikely(before & bit)) {
-        refuse(fa, pfn);
-        return;
-    }
-    /* Still in the hart's data cache, perhaps: next to be given out. */
-    hart_set_word(cache, word);
-    cache->bit = bit;
-    cache->frame = pfn.value;
-    if (unlikely(hartcache_count_free(cache) % TIDY_FREES == 0))
-        chunk_tidy(fa);
+    free_own(fa, pfn, cache);
 }
 
 /* Free frames of the open chunks that harts own. */

@@ -313,7 +313,7 @@ void chunk_disown_all(struct frame_allocator *fa, struct hart_cache *cache);
 /** mark_pair - two whole chunks are in use as one block of FRAME_ORDER_MAX. */
 void mark_pair(struct chunk *pair);
 
-/** block_alloc, block_free - frame_allocator_ops for orders above 0; blocks placed right, for block_free. */
+/** block_alloc, block_free - frame_allocator_ops for orders above 0. Called last, so that the return address is the caller's. */
 pfn_t block_alloc(struct frame_allocator *fa, unsigned order);
 void block_free(struct frame_allocator *fa, pfn_t pfn, unsigned order);
 

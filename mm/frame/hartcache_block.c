@@ -225,8 +225,10 @@ static bool free_whole(struct frame_allocator *fa, struct chunk *chunk, unsigned
 
 void block_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
+        return;
     struct chunk *chunk = chunk_of(fa, pfn);
     bool right = order < CHUNK_ORDER ? free_inside(fa, chunk, pfn, order) : free_whole(fa, chunk, order);
-    if (!right)
+    if (unlikely(!right))
         frame_refuse(fa, block_misuse(fa, pfn), pfn, order, __builtin_return_address(0));
 }

@@ -77,11 +77,8 @@ static pfn_t list_alloc(struct frame_allocator *fa, unsigned order)
 static void list_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct list *list = fa->metadata;
-    enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     uint8_t *state = &list->state[index_of(fa, pfn)];
     struct lock_node node;
     lock_acquire(&list->lock, &node);

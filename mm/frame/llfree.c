@@ -211,9 +211,7 @@ static LEAF_PATH pfn_t llfree_alloc(struct frame_allocator *fa, unsigned order)
 
 static COLD void refuse_place(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    enum frame_misuse_kind kind = FRAME_MISUSE_OUT_OF_RANGE;
-    frame_misplaced(fa, pfn, order, &kind);
-    frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0));
 }
 
 static COLD void refuse_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
@@ -224,11 +222,10 @@ static COLD void refuse_free(struct frame_allocator *fa, pfn_t pfn, unsigned ord
 
 static NOINLINE LEAF_PATH void free_block(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
-    enum frame_misuse_kind kind;
     uint32_t index = pfn.value - fa->base.value;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind)))
-        refuse_place(fa, pfn, order);
-    else if (unlikely(!lower_give(llfree_of(fa), index, order)))
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
+        return;
+    if (unlikely(!lower_give(llfree_of(fa), index, order)))
         refuse_free(fa, pfn, order);
     else
         count_free(fa, index, 1ull << order);

@@ -109,11 +109,8 @@ static struct tracker *find(struct tracker *trackers, paddr_t address)
 static void tracker_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)
 {
     struct tracker_table *table = fa->metadata;
-    enum frame_misuse_kind kind;
-    if (unlikely(frame_misplaced(fa, pfn, order, &kind))) {
-        frame_refuse(fa, kind, pfn, order, __builtin_return_address(0));
+    if (unlikely(frame_refuse_misplaced(fa, pfn, order, __builtin_return_address(0))))
         return;
-    }
     struct lock_node node;
     lock_acquire(&table->lock, &node);
     struct tracker *tracker = find(table->trackers, pfn_to_paddr(pfn));
