@@ -3,19 +3,12 @@
  * the design, so that the fuzzer looks for the paths of each by itself; the next three the arena, the number of
  * harts and the guard; then three a step.
  */
+#include "fuzz_designs.h"
 #include "shim/heap_model.h"
 #include "shim/host.h"
 
 /* Enough to fill the arena and empty it again; longer inputs only take longer. */
 #define STEPS_MAX 60
-
-/* The design of an input is its first byte modulo their number; this value is all of them, one after the other, for
- * the inputs that are kept in the repository. */
-#define EVERY_DESIGN 255
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t size_max);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsigned seed);
 
 /* A size of every octave, exactly a power of two or near one. */
 static size_t size_of(uint8_t argument)
@@ -86,18 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     host_console_capture();
     HEAP_DESIGN_FOR_EACH(ops)
     {
-        if (data[0] == EVERY_DESIGN || data[0] % count == i++)
+        if (fuzz_chooses(data[0], i++, count))
             run(ops, data + 1, size - 1);
     }
     return 0;
-}
-
-/* What the fuzzer makes of an input goes to one design, every other time to another one: left to itself it would
- * change the first byte too rarely for all of them to have their turn. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsigned seed)
-{
-    size = LLVMFuzzerMutate(data, size, size_max);
-    if (size > 0 && (data[0] == EVERY_DESIGN || seed % 2))
-        data[0] = seed / 2 % EVERY_DESIGN;
-    return size;
 }

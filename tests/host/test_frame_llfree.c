@@ -27,17 +27,6 @@ static void start(const char *design, size_t nframes, unsigned nharts)
     frame_model_init(&model, frame_allocator_find(design), &lock_tas, nframes, nharts);
 }
 
-static void finish(void)
-{
-    frame_model_check(&model);
-    host_become_hart(0);
-    frame_model_free_all(&model);
-    frame_model_check(&model);
-    frame_drain(&model.fa);
-    frame_model_check(&model);
-    frame_model_destroy(&model);
-}
-
 static void take_all(unsigned hart, unsigned order)
 {
     host_become_hart(hart);
@@ -151,7 +140,7 @@ static void test_every_failure_is_undone(void **state)
                     passed[point] += inject_passed(point);
                     n = inject_passed(point) < n ? 0 : n;
                     inject_arm(point, 0);
-                    finish();
+                    frame_model_finish(&model);
                 } while (n != 0);
             }
         }
@@ -181,7 +170,7 @@ static void test_reservations_are_made_and_robbed(void **state)
         take_all(0, 0);
         assert_int_equal(counter_sum(COUNTER_FRAME_STEAL), steals + 10);
         assert_int_equal(model.nheld, NFRAMES);
-        finish();
+        frame_model_finish(&model);
     }
 }
 
@@ -201,7 +190,7 @@ static unsigned undo_until_caught(const char *design, enum inject point)
     }
     inject_arm(point, 0);
     if (right)
-        finish();
+        frame_model_finish(&model);
     else
         frame_model_destroy(&model);
     return right ? 0 : tries;

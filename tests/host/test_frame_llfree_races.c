@@ -10,6 +10,7 @@
 
 #include "arch/panic.h"
 #include "mm/frame/llfree.h"
+#include "intruder.h"
 #include "shim/frame_model.h"
 #include "shim/host.h"
 #include "trace/inject.h"
@@ -18,18 +19,9 @@
 #define TREE    (TREE_CHILDREN * CHILD_FRAMES)
 #define NFRAMES (4 * TREE) /* two trees a hart */
 
-bool __wrap_inject_due(enum inject point);
-
 static const char *const designs[] = {"llfree", "llfree_locked"};
 
 static struct frame_model model;
-
-/* The intruder runs at the at-th passing of the point, once; 0 for never. */
-static struct {
-    enum inject point;
-    unsigned at, passed;
-    void (*function)(void);
-} intruder;
 
 /* While set, no tree yields anything: what is found is found by the last resort, which passes INJECT_LOOK. */
 static bool only_last_resort;
@@ -40,21 +32,8 @@ bool __wrap_inject_due(enum inject point)
         only_last_resort = false;
     if (only_last_resort && point == INJECT_CHILD)
         return true;
-    if (intruder.at == 0 || point != intruder.point || ++intruder.passed != intruder.at)
-        return false;
-    unsigned interrupted = hart_index();
-    intruder.at = 0;
-    intruder.function();
-    host_become_hart(interrupted);
+    intruder_enters(point);
     return false;
-}
-
-static void set_intruder(enum inject point, unsigned at, void (*function)(void))
-{
-    intruder.point = point;
-    intruder.at = at;
-    intruder.passed = 0;
-    intruder.function = function;
 }
 
 static void start(const char *design, size_t nframes, unsigned nharts)
@@ -66,13 +45,7 @@ static void start(const char *design, size_t nframes, unsigned nharts)
 static void finish(void)
 {
     assert_int_equal(intruder.at, 0);
-    frame_model_check(&model);
-    host_become_hart(0);
-    frame_model_free_all(&model);
-    frame_model_check(&model);
-    frame_drain(&model.fa);
-    frame_model_check(&model);
-    frame_model_destroy(&model);
+    frame_model_finish(&model);
 }
 
 static void take_all(unsigned hart, unsigned order)

@@ -7,6 +7,7 @@
 
 #include "arch/panic.h"
 #include "mm/frame/hartcache.h"
+#include "intruder.h"
 #include "shim/frame_model.h"
 #include "shim/host.h"
 #include "trace/inject.h"
@@ -14,35 +15,13 @@
 #define HARTS   4
 #define NFRAMES (HARTS * CHUNK_FRAMES)
 
-bool __wrap_inject_due(enum inject point);
-
 static struct frame_model model;
 static struct frame_stack stack;
 
-/* The intruder runs at the at-th passing of the point, once; 0 for never. */
-static struct {
-    enum inject point;
-    unsigned at, passed;
-    void (*function)(void);
-} intruder;
-
 bool __wrap_inject_due(enum inject point)
 {
-    if (intruder.at == 0 || point != intruder.point || ++intruder.passed != intruder.at)
-        return false;
-    unsigned interrupted = hart_index();
-    intruder.at = 0;
-    intruder.function();
-    host_become_hart(interrupted);
+    intruder_enters(point);
     return false;
-}
-
-static void set_intruder(enum inject point, unsigned at, void (*function)(void))
-{
-    intruder.point = point;
-    intruder.at = at;
-    intruder.passed = 0;
-    intruder.function = function;
 }
 
 static void push(uint64_t frame)
@@ -108,11 +87,7 @@ static void start(void)
 static void finish(void)
 {
     assert_int_equal(intruder.at, 0);
-    frame_model_check(&model);
-    host_become_hart(0);
-    frame_model_free_all(&model);
-    frame_model_check(&model);
-    frame_model_destroy(&model);
+    frame_model_finish(&model);
 }
 
 /* Frees a frame by its number in the arena, as a hart. */

@@ -164,3 +164,14 @@ void frame_model_check(struct frame_model *model)
     ASSERT(frame_free_count(&model->fa) == model->fa.nframes - model->nheld);
     ASSERT(frame_stranded_count(&model->fa) <= frame_free_count(&model->fa));
 }
+
+void frame_model_finish(struct frame_model *model)
+{
+    frame_model_check(model);
+    host_become_hart(0);
+    frame_model_free_all(model);
+    frame_model_check(model);
+    frame_drain(&model->fa);
+    frame_model_check(model);
+    frame_model_destroy(model);
+}

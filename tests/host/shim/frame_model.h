@@ -61,6 +61,9 @@ void frame_model_misuse(struct frame_model *model, pfn_t pfn, unsigned order, en
 /** frame_model_misuse_any - a wrong free of some sort, by the rng. */
 void frame_model_misuse_any(struct frame_model *model, struct rng *rng);
 
+/** frame_model_finish - check, free everything as hart 0, drain, with a check after each, and destroy. */
+void frame_model_finish(struct frame_model *model);
+
 /** frame_model_check - the allocator's own validation, and its counts against the model's. */
 void frame_model_check(struct frame_model *model);
 
