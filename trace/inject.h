@@ -7,7 +7,8 @@
 
 #include "lib/base.h"
 
-/* Planted bugs: X(identifier, name on the command line, what it does wrong) */
+/* Planted bugs: X(identifier, name on the command line, what it does wrong). There is a frame allocator "buddy" and a heap
+ * of that name: their bugs are the same two. */
 #define PLANT_LIST(X)                                                                                        \
     X(BITMAP_LOST, "bitmap.lost", "every 1000th free of a frame is forgotten")                               \
     X(BITMAP_TWICE, "bitmap.twice", "every 1000th frame given out is still marked free")                     \
@@ -37,7 +38,10 @@
     X(BESTFIT_LOST, "bestfit.lost", "every 1000th block freed stays in use")                                 \
     X(BESTFIT_TWICE, "bestfit.twice", "every 1000th block given out stays free")                             \
     X(FIRSTFIT_LOST, "firstfit.lost", "every 1000th block freed is not linked in")                           \
-    X(FIRSTFIT_TWICE, "firstfit.twice", "every 1000th block given out stays in the list")
+    X(FIRSTFIT_TWICE, "firstfit.twice", "every 1000th block given out stays in the list")                    \
+    X(TREEBUDDY_LOST, "treebuddy.lost", "every 1000th block freed stays in use")                             \
+    X(TREEBUDDY_TWICE, "treebuddy.twice", "every 1000th block given out stays free")                         \
+    X(TREEBUDDY_APART, "treebuddy.apart", "every 1000th pair of free buddies does not become one block")
 
 enum plant {
     PLANT_NONE,

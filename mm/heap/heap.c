@@ -22,7 +22,9 @@
 /* The registry: one line a design. */
 #define DESIGN_LIST(X)                                                                                       \
     X(heap_bestfit)                                                                                          \
-    X(heap_firstfit)
+    X(heap_firstfit)                                                                                         \
+    X(heap_buddy)                                                                                            \
+    X(heap_treebuddy)
 
 #define DESIGN_DECLARE(ops) extern const struct heap_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)

@@ -1,42 +1,19 @@
 /*
  * The heaps against a model, from one thread that plays all harts in turn, with the guard and without: everything that does
- * not need real concurrency (tsan_heap.c has that) or faults on purpose (test_heap_faults.c).
+ * not need real concurrency (tsan_heap.c has that) or faults on purpose (test_heap_faults.c), and is not about getting all memory
+ * back again (test_heap_reuse.c).
  */
 #include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/bits.h"
 #include "lib/error.h"
 #include "shim/heap_model.h"
 #include "shim/host.h"
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
-
-static const unsigned hart_counts[] = {1, 2, 8};
-static const unsigned guards[] = {0, HEAP_GUARD};
-
-/* Runs a test on every design, number of harts, and guard. Behind it everything goes back. */
-static void on_all(size_t nframes, void (*test)(struct heap_model *model))
-{
-    HEAP_DESIGN_FOR_EACH(ops)
-    {
-        for (size_t i = 0; i < ARRAY_SIZE(hart_counts); i++) {
-            for (size_t k = 0; k < ARRAY_SIZE(guards); k++) {
-                struct heap_model model;
-                heap_model_init(&model, ops, nframes, hart_counts[i], guards[k]);
-                test(&model);
-                host_become_hart(0);
-                heap_model_free_all(&model);
-                heap_model_check(&model);
-                heap_model_drained(&model);
-                heap_model_destroy(&model);
-            }
-        }
-    }
-}
 
 static void test_registry(void **state)
 {
@@ -81,7 +58,7 @@ static void sizes(struct heap_model *model)
 static void test_sizes(void **state)
 {
     (void)state;
-    on_all(8192, sizes);
+    heap_model_on_all(8192, sizes);
 }
 
 static void alignments(struct heap_model *model)
@@ -107,7 +84,7 @@ static void alignments(struct heap_model *model)
 static void test_alignments(void **state)
 {
     (void)state;
-    on_all(16384, alignments);
+    heap_model_on_all(16384, alignments);
 }
 
 static void zeroed(struct heap_model *model)
@@ -129,7 +106,7 @@ static void zeroed(struct heap_model *model)
 static void test_zeroed(void **state)
 {
     (void)state;
-    on_all(4096, zeroed);
+    heap_model_on_all(4096, zeroed);
 }
 
 /* The model checks the contents at each step. */
@@ -155,82 +132,7 @@ static void reallocs(struct heap_model *model)
 static void test_reallocs(void **state)
 {
     (void)state;
-    on_all(4096, reallocs);
-}
-
-enum order { FORWARDS, BACKWARDS, RANDOM, SECOND_FIRST, ORDERS };
-
-/* The model's list moves its last block to where one was freed. */
-static void free_in_order(struct heap_model *model, enum order order, struct rng *rng)
-{
-    size_t count = model->nblocks;
-    switch (order) {
-    case FORWARDS:
-        for (size_t i = 0; i < count / 2; i++) { /* turned round, so that the last is the first */
-            struct heap_model_block first = model->blocks[i];
-            model->blocks[i] = model->blocks[count - 1 - i];
-            model->blocks[count - 1 - i] = first;
-        }
-        break;
-    case BACKWARDS: break;
-    case RANDOM:
-        while (model->nblocks)
-            heap_model_free(model, rng_below(rng, model->nblocks));
-        break;
-    case SECOND_FIRST:
-        for (size_t i = 0; i < count / 2; i++)
-            heap_model_free(model, i);
-        break;
-    default: break;
-    }
-    heap_model_check(model);
-    heap_model_free_all(model);
-}
-
-static size_t fill(struct heap_model *model, size_t bytes)
-{
-    unsigned hart = 0;
-    while (!heap_model_is_full(model) && heap_model_alloc(model, bytes, 1)) {
-        hart = (hart + 1) % model->heap.nharts;
-        host_become_hart(hart);
-    }
-    return model->nblocks;
-}
-
-static size_t fill_bytes;
-
-/* What trees of buddies got wrong more than once: after everything was allocated and freed, it can all be had again. */
-static void reuse(struct heap_model *model)
-{
-    struct rng rng;
-    rng_seed(&rng, 3, fill_bytes);
-    size_t first = fill(model, fill_bytes);
-    assert_true(first > 0);
-    for (enum order order = 0; order < ORDERS; order++) {
-        heap_model_check(model);
-        host_become_hart(order % model->heap.nharts);
-        free_in_order(model, order, &rng);
-        heap_model_check(model);
-        heap_model_drained(model);
-        assert_int_equal(fill(model, fill_bytes), first);
-    }
-    heap_model_free_all(model);
-    heap_model_drained(model);
-    size_t largest = ((size_t)PAGE_BYTES << bits_highest(model->frames.nframes));
-    if (largest <= HEAP_BYTES_MAX)
-        assert_non_null(heap_model_alloc(model, largest / 2, 1));
-}
-
-static void test_reuse(void **state)
-{
-    (void)state;
-    static const struct {
-        size_t nframes, bytes;
-    } fills[] = {{64, 1}, {64, 100}, {256, 1000}, {300, 4096}, {300, 5000}, {1024, 70000}, {4096, 1000000}};
-    for (size_t i = 0; i < ARRAY_SIZE(fills); i++) {
-        fill_bytes = fills[i].bytes;
-        on_all(fills[i].nframes, reuse);
-    }
+    heap_model_on_all(4096, reallocs);
 }
 
 /* Other users of the frame allocator come and go; the heap lives on what they leave. */
@@ -241,7 +143,7 @@ static void share_frames(struct heap_model *model)
         others[i] = frame_alloc(&model->frames, 0, 0);
         heap_model_alloc(model, 3000, 1);
     }
-    fill(model, 500);
+    heap_model_fill(model, 500);
     assert_int_equal(heap_validate(&model->heap, model->nblocks), 0);
     assert_int_equal(
         frame_validate(&model->frames, ARRAY_SIZE(others) + heap_reserved_bytes(&model->heap) / PAGE_BYTES),
@@ -257,7 +159,7 @@ static void test_shared_frames(void **state)
 {
     (void)state;
     host_console_capture();
-    on_all(300, share_frames);
+    heap_model_on_all(300, share_frames);
     host_console_release();
 }
 
@@ -269,7 +171,7 @@ static void scattered(struct heap_model *model)
         assert_false(pfn_is_none(frame_alloc(&model->frames, 0, 0)));
     for (size_t i = 0; i < nframes; i += 2)
         frame_free(&model->frames, pfn_add(model->frames.base, i), 0);
-    assert_true(fill(model, 1000) >= nframes / 2);
+    assert_true(heap_model_fill(model, 1000) >= nframes / 2);
     assert_int_equal(heap_validate(&model->heap, model->nblocks), 0);
     assert_int_equal(
         frame_validate(&model->frames, nframes / 2 + heap_reserved_bytes(&model->heap) / PAGE_BYTES), 0);
@@ -281,7 +183,7 @@ static void scattered(struct heap_model *model)
 static void test_scattered_frames(void **state)
 {
     (void)state;
-    on_all(200, scattered);
+    heap_model_on_all(200, scattered);
 }
 
 static void random_walk(struct heap_model *model)
@@ -312,7 +214,7 @@ static void test_random_walk(void **state)
 {
     (void)state;
     host_console_capture();
-    on_all(3000, random_walk);
+    heap_model_on_all(3000, random_walk);
     host_console_release();
 }
 
@@ -358,7 +260,7 @@ static void test_misuse(void **state)
 {
     (void)state;
     host_console_capture();
-    on_all(4096, misuse);
+    heap_model_on_all(4096, misuse);
     host_console_release();
 }
 
@@ -399,7 +301,6 @@ int main(void)
         cmocka_unit_test(test_alignments),
         cmocka_unit_test(test_zeroed),
         cmocka_unit_test(test_reallocs),
-        cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_shared_frames),
         cmocka_unit_test(test_scattered_frames),
         cmocka_unit_test(test_random_walk),

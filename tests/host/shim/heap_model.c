@@ -303,3 +303,40 @@ void heap_model_drained(struct heap_model *model)
     ASSERT(heap_reserved_bytes(&model->heap) == 0);
     heap_model_check(model);
 }
+
+void heap_model_on_all(size_t nframes, void (*test)(struct heap_model *model))
+{
+    static const unsigned hart_counts[] = {1, 2, 8}, guards[] = {0, HEAP_GUARD};
+    HEAP_DESIGN_FOR_EACH(ops)
+    {
+        for (size_t i = 0; i < ARRAY_SIZE(hart_counts); i++) {
+            for (size_t k = 0; k < ARRAY_SIZE(guards); k++) {
+                struct heap_model model;
+                heap_model_init(&model, ops, nframes, hart_counts[i], guards[k]);
+                test(&model);
+                host_become_hart(0);
+                heap_model_free_all(&model);
+                heap_model_check(&model);
+                heap_model_drained(&model);
+                heap_model_destroy(&model);
+            }
+        }
+    }
+}
+
+size_t heap_model_fill_by_hart(struct heap_model *model, size_t bytes)
+{
+    while (!heap_model_is_full(model) && heap_model_alloc(model, bytes, 1))
+        ;
+    return model->nblocks;
+}
+
+size_t heap_model_fill(struct heap_model *model, size_t bytes)
+{
+    unsigned hart = 0;
+    while (!heap_model_is_full(model) && heap_model_alloc(model, bytes, 1)) {
+        hart = (hart + 1) % model->heap.nharts;
+        host_become_hart(hart);
+    }
+    return model->nblocks;
+}

@@ -78,4 +78,13 @@ void heap_model_check(struct heap_model *model);
 /** heap_model_drained - drain an empty heap: all pages have to be back. */
 void heap_model_drained(struct heap_model *model);
 
+/** heap_model_fill - blocks of a size until there are no more, by all harts in turn. How many are held then.
+ *  heap_model_fill_by_hart - by the present hart alone */
+size_t heap_model_fill(struct heap_model *model, size_t bytes);
+size_t heap_model_fill_by_hart(struct heap_model *model, size_t bytes);
+
+/** heap_model_on_all - run a test on every design, with 1, 2 and 8 harts, with the guard and without. Behind it everything
+ *  goes back. */
+void heap_model_on_all(size_t nframes, void (*test)(struct heap_model *model));
+
 #endif
