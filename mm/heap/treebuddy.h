@@ -4,9 +4,9 @@
 
 #include "mm/heap/buddy_sizes.h"
 
-/* A node's value: 1 + the order of the longest free block in it, 0 for none. A node that is free as a whole has the value
- * that no node below it can exceed by more than the levels between: whole(). Below a block, free or in use, all nodes
- * have their whole values, so that a node without a free block shows by those below it what it is. */
+/* A node's value: 1 + the order of the longest free block in it, 0 for none; whole() where that block is all of it. Below a
+ * block, free or in use, all nodes have their whole values: so a node that has nothing shows by those below it whether
+ * it is one block or is cut up. */
 #define VALUES (BLOCK_ORDER + 2)
 
 _Static_assert(VALUES <= 16, "two nodes a byte: a pair of buddies");
