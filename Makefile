@@ -216,6 +216,17 @@ $(MODEL): $(MODEL_OBJECTS)
 
 -include $(MODEL_OBJECTS:.o=.d)
 
+# --- the recorder of a program's heap calls: docs/heap-traces.md -----------------------------------------
+
+.PHONY: heaptrace-preload
+heaptrace-preload: build/heaptrace-preload.so ## for LD_PRELOAD: record the heap calls of a program of this host
+
+build/heaptrace-preload.so: tools/heaptrace-preload.c Makefile
+	@mkdir -p $(@D)
+	$(call say,HOSTCC,$<)
+	$(Q)$(HOST_CC) -std=gnu11 -O2 -g -shared -fPIC -fno-builtin -fvisibility=hidden -Wall -Wextra -Werror -Wshadow \
+		-Wstrict-prototypes -Wvla -pthread -o $@ $<
+
 # --- host tests and checks --------------------------------------------------------------------------
 
 include tests/host/host.mk
