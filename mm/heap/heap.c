@@ -77,6 +77,7 @@ int heap_init(struct heap *heap, const struct heap_ops *ops, const struct lock_o
     memset(heap, 0, sizeof(*heap));
     heap->ops = ops;
     heap->guarded = flags & HEAP_GUARD;
+    heap->keeps_peak = flags & HEAP_PEAK;
     heap->front = heap->guarded ? &heap_guard : ops;
     heap->frames = frames;
     heap->base = (uintptr_t)pfn_to_direct(frames->base);
@@ -101,9 +102,18 @@ void heap_destroy(struct heap *heap)
     }
 }
 
+/* heap_alloc() in another's name: of 0 … HEAP_BYTES_MAX bytes. */
+static void *alloc_for(struct heap *heap, size_t bytes, const void *caller)
+{
+    bytes = MAX(bytes, (size_t)1);
+    return heap->guarded ? heap_guard_alloc(heap, bytes, caller) : heap->ops->alloc(heap, bytes);
+}
+
 void *heap_zalloc(struct heap *heap, size_t bytes)
 {
-    void *pointer = heap_alloc(heap, bytes);
+    if (bytes > HEAP_BYTES_MAX)
+        return NULL;
+    void *pointer = alloc_for(heap, bytes, __builtin_return_address(0));
     return pointer ? memset(pointer, 0, bytes) : NULL;
 }
 
@@ -115,12 +125,22 @@ void *heap_aligned(struct heap *heap, size_t bytes, size_t align)
 
 void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
 {
+    const void *caller = __builtin_return_address(0);
     if (!IS_POWER_OF_TWO(align) || align > HEAP_BYTES_MAX || bytes > HEAP_BYTES_MAX)
         return NULL;
     if (align <= HEAP_ALIGN)
-        return heap_alloc(heap, bytes);
+        return alloc_for(heap, bytes, caller);
     bytes = MAX(bytes, (size_t)1);
-    return heap->guarded ? heap->front->alloc_aligned(heap, bytes, align) : heap_aligned(heap, bytes, align);
+    return heap->guarded ? heap_guard_alloc_aligned(heap, bytes, align, caller)
+                         : heap_aligned(heap, bytes, align);
+}
+
+void heap_free_for(struct heap *heap, void *pointer, const void *caller)
+{
+    struct heap_hart *self = &heap->harts[hart_index()];
+    self->caller = (uintptr_t)caller;
+    heap->ops->free(heap, pointer);
+    self->caller = 0;
 }
 
 /* For designs without a way of their own: in place where it fits, else a new block. */
@@ -139,16 +159,17 @@ static void *realloc_by_copy(struct heap *heap, void *pointer, size_t usable, si
 
 void *heap_realloc(struct heap *heap, void *pointer, size_t bytes)
 {
-    if (!pointer)
-        return heap_alloc(heap, bytes);
+    const void *caller = __builtin_return_address(0);
     if (bytes > HEAP_BYTES_MAX)
         return NULL;
     bytes = MAX(bytes, (size_t)1);
+    if (!pointer)
+        return alloc_for(heap, bytes, caller);
     if (heap->guarded)
-        return heap->front->realloc(heap, pointer, bytes);
+        return heap_guard_realloc(heap, pointer, bytes, caller);
     size_t usable = heap->ops->usable_size(heap, pointer);
     if (unlikely(usable == 0)) {
-        heap->ops->free(heap, pointer); /* says why it is wrong */
+        heap_free_for(heap, pointer, caller); /* says why it is wrong */
         return NULL;
     }
     return heap->ops->realloc ? heap->ops->realloc(heap, pointer, bytes)
@@ -172,13 +193,23 @@ void heap_describe(struct heap *heap, struct parts *parts)
         heap->ops->describe(heap, parts);
 }
 
-static void say_where(const char *before, uint64_t address)
+void heap_say_site(uint64_t address)
 {
     uint64_t offset = 0;
     const char *function = symbol_find(address, &offset);
     if (address != 0)
-        console_format("%s0x%lx (%s+0x%lx)", before, (unsigned long)address, function ? function : "unknown",
+        console_format("0x%lx (%s+0x%lx)", (unsigned long)address, function ? function : "unknown",
             (unsigned long)offset);
+    else
+        console_format("unknown");
+}
+
+static void say_where(const char *before, uint64_t address)
+{
+    if (address == 0)
+        return;
+    console_format("%s", before);
+    heap_say_site(address);
 }
 
 void heap_refuse(struct heap *heap, const struct heap_misuse *misuse)

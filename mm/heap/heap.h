@@ -24,6 +24,7 @@
 
 /* Flags of heap_init(). */
 #define HEAP_GUARD 1u /* canaries, poison and call sites around every block: mm/heap/guard.c */
+#define HEAP_PEAK  2u /* the most pages ever reserved are known, for a sum over the harts at each growth */
 
 #if defined(HARTSCALE_CHECK) && HARTSCALE_CHECK
 #define HEAP_GUARD_DEFAULT HEAP_GUARD
@@ -112,8 +113,7 @@ struct heap_misuse {
 /* A hart's own counts, on a line of its own; they mean something only when summed. */
 struct heap_hart {
     int64_t frames; /* taken less given back */
-    int64_t asked_bytes; /* allocated less freed, as asked for; kept by the guard only */
-    uint64_t caller; /* of the free that the guard hands on; else 0 */
+    uint64_t caller; /* of the free that is handed on to the design; else 0 */
 } CACHE_ALIGNED;
 
 struct heap {
@@ -130,10 +130,17 @@ struct heap {
     const char *name; /* of the instance: "kernel", "heap" */
     unsigned nharts; /* harts 0 … nharts − 1 may call */
     bool guarded;
+    bool keeps_peak;
+    _Atomic uint64_t generation; /* marks that were set: mm/heap/checkpoint.h */
 
     _Atomic uint64_t misuse_count CACHE_ALIGNED;
     struct heap_misuse last_misuse; /* read when quiet */
-    size_t live_bytes_peak, reserved_bytes_peak; /* of all looks: heap_stats() */
+    size_t live_bytes_peak; /* of all looks: heap_stats() */
+    _Atomic size_t reserved_bytes_peak; /* the same, and of all growths with HEAP_PEAK */
+
+    /* By the guard: live blocks, their bytes as asked for, and the most of those. */
+    _Atomic int64_t noted_blocks CACHE_ALIGNED;
+    _Atomic int64_t noted_bytes, noted_bytes_peak;
 } CACHE_ALIGNED;
 
 /** heap_design_at - the i-th design; NULL behind the last. heap_design_name_at - its name. */
@@ -151,7 +158,7 @@ size_t heap_metadata_size(const struct heap_ops *ops, size_t nframes, unsigned n
  * @name: of the instance; must outlive it
  * @frames: its pages are from there; others may use it, too
  * @metadata: heap_metadata_size(ops, frames->nframes, frames->nharts) bytes, aligned to CACHE_LINE_BYTES
- * @flags: 0 or HEAP_GUARD
+ * @flags: of HEAP_GUARD and HEAP_PEAK
  *
  * Returns 0, ERR_INVALID for misaligned metadata, or what the design's init returned.
  */
@@ -213,9 +220,11 @@ static inline size_t heap_usable_size(struct heap *heap, const void *pointer)
 /** heap_drain - give back every page in which nothing is live. The harts are quiet. */
 void heap_drain(struct heap *heap);
 
+#define HEAP_HELD_UNKNOWN SIZE_MAX
+
 /**
  * heap_validate - prove the heap's state against itself and against its callers.
- * @held: blocks that callers hold, by their own count
+ * @held: blocks that callers hold, by their own count; HEAP_HELD_UNKNOWN: by the guard's, and where there is none nobody says
  *
  * The harts are quiet. Returns 0, or ERR_CORRUPT with what is wrong on the console: more blocks in use than are held are
  * lost, fewer were given twice.
@@ -233,10 +242,11 @@ _Static_assert((HEAP_ALIGN << (HEAP_CLASSES - 1)) == HEAP_BYTES_MAX, "the last c
  * 1 − asked / live, outside of them 1 − live / reserved. */
 struct heap_stats {
     size_t live_blocks, live_bytes; /* given out; usable bytes */
-    size_t asked_bytes; /* of those, as asked for; 0 without the guard */
+    size_t asked_bytes, asked_bytes_peak; /* of those, as asked for, and the most ever; 0 without the guard */
     size_t free_bytes, largest_free; /* in free blocks; the largest of them */
     size_t reserved_bytes; /* in pages of the heap */
-    size_t live_bytes_peak, reserved_bytes_peak; /* the most of all looks, this one too */
+    size_t live_bytes_peak; /* the most of all looks, this one too */
+    size_t reserved_bytes_peak; /* the same; with HEAP_PEAK the most ever */
 
     struct heap_class_stats {
         size_t live_blocks, live_bytes, free_bytes;
@@ -267,6 +277,9 @@ void heap_refuse(struct heap *heap, const struct heap_misuse *misuse) COLD;
 
 /** heap_corrupt - for designs: say on the console what validation found at an address. Returns ERR_CORRUPT. */
 int heap_corrupt(const struct heap *heap, const void *address, const char *finding) COLD;
+
+/** heap_say_site - a call site on the console, with its name: "0xffffffff80201234 (function+0x34)"; 0 says "unknown". */
+void heap_say_site(uint64_t address);
 
 /** heap_misuse_text - the kind in words: "double free". */
 const char *heap_misuse_text(enum heap_misuse_kind kind);

@@ -33,6 +33,8 @@ static void *take(struct heap *heap, unsigned order, uint64_t bits)
     heap_poison(heap, base, (size_t)PAGE_BYTES << order);
     write_words(heap, frame_of(heap, base), (size_t)1 << order, bits | HEAP_SPAN_PRESENT | order << 16);
     heap->harts[hart_index()].frames += 1ll << order;
+    if (unlikely(heap->keeps_peak))
+        heap_note_peak(heap);
     return base;
 }
 

@@ -110,6 +110,9 @@ static inline void heap_poison(const struct heap *heap, void *memory, size_t byt
         memset(memory, HEAP_POISON, bytes);
 }
 
+/** heap_note_peak - look at what is reserved, and keep it if that is the most so far. */
+void heap_note_peak(struct heap *heap);
+
 /** heap_refuse_at - heap_refuse() for what a design knows. */
 void heap_refuse_at(struct heap *heap, enum heap_misuse_kind kind, const void *pointer, size_t bytes,
     const void *caller) COLD;

@@ -1,4 +1,5 @@
 /* Looking at a heap that is quiet: every block of it, what they add up to, and whether that can be. */
+#include "arch/atomic.h"
 #include "arch/console.h"
 #include "lib/bits.h"
 #include "lib/error.h"
@@ -22,6 +23,15 @@ size_t heap_reserved_bytes(const struct heap *heap)
     for (unsigned i = 0; i < heap->nharts; i++)
         frames += heap->harts[i].frames;
     return (size_t)frames * PAGE_BYTES;
+}
+
+/* Relaxed all: it is a look, as heap_reserved_bytes() is. ld; lr.d, sc.d. */
+void heap_note_peak(struct heap *heap)
+{
+    size_t now = heap_reserved_bytes(heap), most;
+    do
+        most = atomic_load_explicit(&heap->reserved_bytes_peak, memory_order_relaxed);
+    while (now > most && !cas_relaxed(&heap->reserved_bytes_peak, most, now));
 }
 
 static unsigned class_of(size_t bytes)
@@ -50,17 +60,15 @@ static void add_block(void *argument, const struct heap_block *block)
 
 void heap_stats(struct heap *heap, struct heap_stats *stats)
 {
-    int64_t asked = 0;
     memset(stats, 0, sizeof(*stats));
     heap_walk(heap, add_block, stats);
-    for (unsigned i = 0; i < heap->nharts; i++)
-        asked += heap->harts[i].asked_bytes;
-    stats->asked_bytes = (size_t)asked;
+    stats->asked_bytes = (size_t)atomic_load_explicit(&heap->noted_bytes, memory_order_relaxed);
+    stats->asked_bytes_peak = (size_t)atomic_load_explicit(&heap->noted_bytes_peak, memory_order_relaxed);
     stats->reserved_bytes = heap_reserved_bytes(heap);
     heap->live_bytes_peak = MAX(heap->live_bytes_peak, stats->live_bytes);
-    heap->reserved_bytes_peak = MAX(heap->reserved_bytes_peak, stats->reserved_bytes);
+    heap_note_peak(heap);
     stats->live_bytes_peak = heap->live_bytes_peak;
-    stats->reserved_bytes_peak = heap->reserved_bytes_peak;
+    stats->reserved_bytes_peak = atomic_load_explicit(&heap->reserved_bytes_peak, memory_order_relaxed);
 }
 
 struct inspection {
@@ -106,6 +114,9 @@ int heap_validate(struct heap *heap, size_t held)
     struct inspection inspection = {.heap = heap};
     heap_walk(heap, inspect_block, &inspection);
     error = inspection.error ? inspection.error : check_reserved(heap, inspection.bytes);
+    if (held == HEAP_HELD_UNKNOWN)
+        held = heap->guarded ? (size_t)atomic_load_explicit(&heap->noted_blocks, memory_order_relaxed)
+                             : inspection.live_blocks;
     if (error || inspection.live_blocks == held)
         return error;
     bool lost = inspection.live_blocks > held;
