@@ -56,12 +56,12 @@ stress: ## every variant under contention, validated            SECONDS= SEED= H
 	+@$(BUILD) $(if $(PLANT),check,release)
 	@tools/run stress
 
-run: ## boot to the console monitor                          HARTS= MEM=
+run: ## boot to the console monitor                          HARTS= MEM= FRAME= HEAP= LOCK=
 	@tools/setup bench
 	+@$(BUILD) release
 	@tools/run monitor
 
-debug: ## the same, waiting for gdb, with gdb attached        HARTS= MEM=
+debug: ## the same, waiting for gdb, with gdb attached        HARTS= MEM= FRAME= HEAP= LOCK=
 	@tools/setup bench
 	+@$(BUILD) check
 	@tools/run debug

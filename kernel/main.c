@@ -76,6 +76,25 @@ static int apply_kernel_lock(const char *value, struct writer *why)
 CONFIG_KEY(kernel_lock_key, .name = "kernel.lock", .valid = "a kind of lock", .initial = "ttas",
     .apply = apply_kernel_lock);
 
+static int apply_kernel_heap(const char *value, struct writer *why)
+{
+    return config_apply_choice(value, heap_design_name_at, why);
+}
+
+CONFIG_KEY(kernel_heap_key, .name = "kernel.heap", .valid = "a heap", .initial = "bestfit",
+    .apply = apply_kernel_heap);
+
+static uint64_t kernel_guard;
+
+static int apply_kernel_guard(const char *value, struct writer *why)
+{
+    return config_apply_number(value, 0, 1, &kernel_guard, why);
+}
+
+CONFIG_KEY(kernel_guard_key, .name = "kernel.guard",
+    .valid = "1: canaries, poison and call sites around the blocks of the kernel's heap, or 0",
+    .initial = HEAP_GUARD_DEFAULT ? "1" : "0", .apply = apply_kernel_guard);
+
 static int poweroff(void)
 {
     console_format("hartscale: %u harts online, nothing to do\n", hart_count());
@@ -148,8 +167,13 @@ static void divide_memory(struct fdt_range fdt)
         machine.initrd,
         {image_to_paddr(_image_start).value, (uint64_t)(_image_end - _image_start)},
     };
-    if (memory_init(&machine, taken, ARRAY_SIZE(taken), frame_allocator_find(kernel_frame_key.given),
-            lock_kind_find(kernel_lock_key.given)))
+    const struct memory_designs designs = {
+        .frame = frame_allocator_find(kernel_frame_key.given),
+        .heap = heap_design_find(kernel_heap_key.given),
+        .lock = lock_kind_find(kernel_lock_key.given),
+        .heap_flags = HEAP_PEAK | (kernel_guard ? HEAP_GUARD : 0),
+    };
+    if (memory_init(&machine, taken, ARRAY_SIZE(taken), &designs))
         power_off(true);
 }
 

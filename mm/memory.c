@@ -16,6 +16,7 @@
 
 struct frame_allocator kernel_frames;
 struct frame_refs kernel_refs;
+struct heap kernel_heap;
 
 static struct memory_plan plan;
 
@@ -103,34 +104,40 @@ static int plan_arena(struct range *free, unsigned nharts)
     return 0;
 }
 
-static int start_kernel_frames(
-    struct range free, unsigned nharts, const struct frame_allocator_ops *design, const struct lock_ops *lock)
+/* From the beginning of the kernel's share on: metadata of the frame allocator, references, metadata of the heap, and
+ * from the next large block on the frames. */
+static int start_kernel(struct range free, unsigned nharts, const struct memory_designs *designs)
 {
     uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
-    /* For a few frames more than there will be: those that metadata and references lie on. */
+    /* For a few frames more than there will be: those that all this lies on. */
     size_t frames = (free.end - first) / PAGE_BYTES;
-    size_t metadata = ALIGN_UP(design->metadata_size(frames, nharts), (size_t)CACHE_LINE_BYTES);
-    uint64_t base = ALIGN_UP(first + metadata + frame_refs_bytes(frames), BLOCK_BYTES);
+    uint64_t references =
+        first + ALIGN_UP(designs->frame->metadata_size(frames, nharts), (size_t)CACHE_LINE_BYTES);
+    uint64_t heap = ALIGN_UP(references + frame_refs_bytes(frames), (uint64_t)CACHE_LINE_BYTES);
+    uint64_t base = ALIGN_UP(heap + heap_metadata_size(designs->heap, frames, nharts), BLOCK_BYTES);
     if (base + BLOCK_BYTES > free.end)
         return ERR_NO_MEMORY;
     plan.kernel_first = PADDR(first);
     plan.kernel_bytes = free.end - first;
-    int error = frame_allocator_init(&kernel_frames, design, lock, "kernel", paddr_to_direct(PADDR(first)),
-        paddr_to_pfn_floor(PADDR(base)), (free.end - base) / PAGE_BYTES, nharts);
-    if (!error)
-        frame_refs_init(&kernel_refs, &kernel_frames, paddr_to_direct(PADDR(first + metadata)));
-    return error;
+    int error = frame_allocator_init(&kernel_frames, designs->frame, designs->lock, "kernel",
+        paddr_to_direct(PADDR(first)), paddr_to_pfn_floor(PADDR(base)), (free.end - base) / PAGE_BYTES,
+        nharts);
+    if (error)
+        return error;
+    frame_refs_init(&kernel_refs, &kernel_frames, paddr_to_direct(PADDR(references)));
+    return heap_init(&kernel_heap, designs->heap, designs->lock, "kernel", &kernel_frames,
+        paddr_to_direct(PADDR(heap)), designs->heap_flags);
 }
 
 int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,
-    const struct frame_allocator_ops *design, const struct lock_ops *lock)
+    const struct memory_designs *designs)
 {
     note_ram_bounds(machine);
     struct range free = largest_free(machine, taken, ntaken);
     uint64_t available = free.end - free.first;
     int error = plan_arena(&free, machine->nharts);
     if (!error)
-        error = start_kernel_frames(free, machine->nharts, design, lock);
+        error = start_kernel(free, machine->nharts, designs);
     if (error)
         console_format(
             "error: too little RAM: the largest free range has %lu KiB; the kernel and the smallest "

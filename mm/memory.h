@@ -7,11 +7,19 @@
 
 #include "lib/machine.h"
 #include "mm/frame/frame_refs.h"
-#include "mm/heap/heap.h"
+#include "mm/kmalloc.h"
 
-/* The kernel's own allocator, and the references to its frames. */
+/* The kernel's own allocator, and the references to its frames. Its heap over them: mm/kmalloc.h. */
 extern struct frame_allocator kernel_frames;
 extern struct frame_refs kernel_refs;
+
+/* What the kernel itself runs on, as opposed to what it measures. */
+struct memory_designs {
+    const struct frame_allocator_ops *frame;
+    const struct heap_ops *heap;
+    const struct lock_ops *lock; /* of both */
+    unsigned heap_flags; /* of heap_init() */
+};
 
 struct memory_plan {
     paddr_t ram_first, ram_end; /* bounds of all RAM */
@@ -32,15 +40,14 @@ struct memory_plan {
 #define ARENA_FRAMES_MAX ((size_t)1 << 18)
 
 /**
- * memory_init - divide the RAM and start the kernel's frame allocator.
+ * memory_init - divide the RAM, start the kernel's frame allocator and its heap.
  * @taken: ranges that are in use besides the machine's reserved ones; @ntaken of them
- * @design, @lock: what the kernel runs on
  *
  * Boot hart, once, alone. Returns 0, or ERR_NO_MEMORY when there is less RAM than the kernel and the smallest
  * arena need, with the sizes on the console.
  */
 int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,
-    const struct frame_allocator_ops *design, const struct lock_ops *lock);
+    const struct memory_designs *designs);
 
 /** memory_plan - what memory_init() decided. */
 const struct memory_plan *memory_plan(void);

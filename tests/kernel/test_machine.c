@@ -58,7 +58,9 @@ TEST(machine_parts_of_memory_do_not_overlap)
     size_t kernel_metadata = kernel_frames.ops->metadata_size(kernel_frames.nframes, kernel_frames.nharts);
     CHECK(image_to_paddr(_image_end).value <= kernel || kernel_end <= image_to_paddr(_image_start).value);
     CHECK(plan->ram_first.value <= kernel && kernel + kernel_metadata <= references);
-    CHECK(references_end <= frames);
+    uint64_t heap = direct_to_paddr(kernel_heap.harts).value;
+    CHECK(references_end <= heap);
+    CHECK(heap + heap_metadata_size(kernel_heap.ops, kernel_heap.nframes, kernel_heap.nharts) <= frames);
     CHECK(frames + kernel_frames.nframes * PAGE_BYTES <= kernel_end);
     CHECK(kernel_end <= metadata && metadata + plan->metadata_bytes <= arena);
     CHECK(arena + plan->arena_frames * PAGE_BYTES <= plan->ram_end.value);

@@ -10,12 +10,16 @@ from .failure import Failure
 from .qemu import Qemu
 from .results import ROOT
 
-ACCEPTED = ("HARTS", "MEM", "ARGS", "QEMU")
+ACCEPTED = ("HARTS", "MEM", "FRAME", "HEAP", "LOCK", "ARGS", "QEMU")
+
+# Nothing is measured but by commands typed in, which take every variant: what is chosen is what the kernel itself runs on.
+KERNEL_KEYS = {"FRAME": "kernel.frame", "HEAP": "kernel.heap", "LOCK": "kernel.lock"}
 
 
 def _command(settings, flavour, serial):
     elf = os.path.join(ROOT, "build", flavour, "hartscale.elf")
-    return elf, Qemu(settings).command(elf, settings.harts_max(8), settings.memory(), settings.bootargs(), serial=serial)
+    words = [f"{key}={settings.word(name)}" for name, key in KERNEL_KEYS.items() if settings.text(name)]
+    return elf, Qemu(settings).command(elf, settings.harts_max(8), settings.memory(), settings.bootargs(*words), serial=serial)
 
 
 def run(settings):

@@ -18,7 +18,8 @@ VARIABLES = {
     "FRAME": "frame allocators to measure: a comma list of names and globs (default: a few that stand for the others; all,"
              " where BENCH is given)",
     "HEAP": "heaps to measure: a comma list of names and globs; without BENCH it means BENCH=heap.*",
-    "LOCK": "locks to measure: a comma list of names and globs",
+    "LOCK": "locks to measure: a comma list of names and globs. For run and debug FRAME, HEAP and LOCK are each one name: what the"
+            " kernel itself runs on",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8, and 16 under CLOCK=model)",
     "CLOCK": "model: deterministic virtual time with cache coherence (default); host: wall clock of this machine",
     "PROFILE": "the machine that CLOCK=model models: a name in tools/model/profiles, or a file (default p550)",
