@@ -44,19 +44,21 @@
     } while (0)
 
 /**
- * add_release - add to an object of 4 or 8 bytes, in release order; returns what it was. and_release, or_release - keep,
- * set bits of one of 8. `amoadd.rl`, `amoand.d.rl`, `amoor.d.rl`, where GCC 12 puts a full fence in front of an
- * operation without order.
+ * add_release, or_release - add to an object of 4 or 8 bytes, set bits of it, in release order; return what it was.
+ * and_release - keep bits of one of 8. `amoadd.rl`, `amoor.rl`, `amoand.d.rl`, where GCC 12 puts a full fence in front
+ * of an operation without order.
  */
-#define add_release(object, n)                                                                               \
-    ({                                                                                                       \
-        _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "amoadd.w or amoadd.d");            \
-        (ATOMIC_VALUE_TYPE(object))(sizeof(*(object)) == 4                                                   \
-                                        ? add_release_word((volatile uint32_t *)(object), (n))               \
-                                        : add_release_doubleword((volatile uint64_t *)(object), (n)));       \
-    })
+#define add_release(object, n)    ATOMIC_AMO(add_release, object, n)
+#define or_release(object, bits)  ATOMIC_AMO(or_release, object, bits)
 #define and_release(object, bits) and_release_doubleword((volatile uint64_t *)(object), (bits))
-#define or_release(object, bits)  or_release_doubleword((volatile uint64_t *)(object), (bits))
+
+#define ATOMIC_AMO(name, object, operand)                                                                    \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(object)) == 4 || sizeof(*(object)) == 8, "amo.w or amo.d");                  \
+        (ATOMIC_VALUE_TYPE(object))(sizeof(*(object)) == 4                                                   \
+                                        ? name##_word((volatile uint32_t *)(object), (operand))              \
+                                        : name##_doubleword((volatile uint64_t *)(object), (operand)));      \
+    })
 
 #define ATOMIC_AMO_DEFINE(name, type, instruction)                                                           \
     static ALWAYS_INLINE type name(volatile type *object, type operand)                                      \
@@ -72,6 +74,7 @@
 ATOMIC_AMO_DEFINE(add_release_word, uint32_t, "amoadd.w.rl")
 ATOMIC_AMO_DEFINE(add_release_doubleword, uint64_t, "amoadd.d.rl")
 ATOMIC_AMO_DEFINE(and_release_doubleword, uint64_t, "amoand.d.rl")
+ATOMIC_AMO_DEFINE(or_release_word, uint32_t, "amoor.w.rl")
 ATOMIC_AMO_DEFINE(or_release_doubleword, uint64_t, "amoor.d.rl")
 
 /** fence_acquire - what was read before it was read before anything behind it happens: `fence r,rw`. */
