@@ -26,9 +26,14 @@ struct ring {
     pfn_t frames[RING_LINES * LINE_FRAMES] CACHE_ALIGNED;
 };
 
+static size_t rings_bytes(const struct bench_run *bench)
+{
+    return bench->nharts * sizeof(struct ring);
+}
+
 static int setup(struct bench_run *bench)
 {
-    bench->state = bench_buffer(bench->nharts * sizeof(struct ring));
+    bench->state = bench_buffer(rings_bytes(bench));
     return bench->state ? 0 : ERR_NO_MEMORY;
 }
 
@@ -88,7 +93,7 @@ static void teardown(struct bench_run *bench)
                 frame_free(&bench->arena, rings[i].frames[k & RING_MASK], 0);
         }
     }
-    bench_buffer_free(rings);
+    bench_buffer_free(rings, rings_bytes(bench));
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

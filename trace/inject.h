@@ -41,7 +41,9 @@
     X(FIRSTFIT_TWICE, "firstfit.twice", "every 1000th block given out stays in the list")                    \
     X(TREEBUDDY_LOST, "treebuddy.lost", "every 1000th block freed stays in use")                             \
     X(TREEBUDDY_TWICE, "treebuddy.twice", "every 1000th block given out stays free")                         \
-    X(TREEBUDDY_APART, "treebuddy.apart", "every 1000th pair of free buddies does not become one block")
+    X(TREEBUDDY_APART, "treebuddy.apart", "every 1000th pair of free buddies does not become one block")     \
+    X(HARTBUDDY_LOST, "hartbuddy.lost", "every 1000th free of a block is forgotten")                         \
+    X(HARTBUDDY_TWICE, "hartbuddy.twice", "every 1000th block given out is still marked free")
 
 enum plant {
     PLANT_NONE,
