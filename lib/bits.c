@@ -76,14 +76,6 @@ const struct bits_debruijn bits_debruijn = {
         },
 };
 
-unsigned bits_highest(uint64_t word)
-{
-    /* Smear the highest bit over all below it, then leave it alone by itself. */
-    for (unsigned shift = 1; shift < 64; shift *= 2)
-        word |= word >> shift;
-    return bits_lowest(word - (word >> 1));
-}
-
 /* Sums in ever wider fields: pairs, nibbles, bytes; the multiply adds the bytes up in the top one. */
 unsigned bits_count(uint64_t word)
 {

@@ -32,7 +32,17 @@ static inline unsigned bits_lowest(uint64_t word)
 uint64_t bits_aligned_runs(uint64_t word, unsigned order);
 
 /** bits_highest - index (0..63) of the most significant set bit of a non-zero word: floor(log2). */
-unsigned bits_highest(uint64_t word);
+static inline unsigned bits_highest(uint64_t word)
+{
+    /* Smear the highest bit over all below it, then leave it alone by itself. */
+    word |= word >> 1;
+    word |= word >> 2;
+    word |= word >> 4;
+    word |= word >> 8;
+    word |= word >> 16;
+    word |= word >> 32;
+    return bits_lowest_of_one(word - (word >> 1));
+}
 
 /** bits_count - number of set bits (0..64). */
 unsigned bits_count(uint64_t word);

@@ -37,25 +37,27 @@ static int treebuddy_init(struct heap *heap)
     return 0;
 }
 
-/* What a node of an order has of its halves. */
-static unsigned joined(unsigned order, unsigned left, unsigned right)
+/* What a node has of its two halves, blocks of an order. */
+static unsigned joined(unsigned halves, unsigned order)
 {
-    if (left == right && left == whole(order - 1) && !plant_due(PLANT_TREEBUDDY_APART))
-        return whole(order);
-    return MAX(left, right);
+    if (halves == whole(order) * 0x11 && !plant_due(PLANT_TREEBUDDY_APART))
+        return whole(order + 1);
+    return MAX(halves & 15, halves >> 4);
 }
 
 /* A node's value changes, and with it those above as far as they do. */
 static void set_up_to_root(const struct tree *tree, uint32_t node, unsigned order, unsigned value)
 {
-    for (;;) {
-        set_value(tree, node, value);
+    uint8_t *nodes = tree->nodes;
+    for (;; node >>= 1, order++) {
+        unsigned shift = (node & 1) * 4, pair = nodes[node >> 1];
+        if ((pair >> shift & 15) == value)
+            return;
+        pair = (pair & 0xf0 >> shift) | value << shift;
+        nodes[node >> 1] = pair;
         if (node == 1)
             return;
-        value = joined(++order, value, value_of(tree, node ^ 1));
-        node >>= 1;
-        if (value == value_of(tree, node))
-            return;
+        value = joined(pair, order);
     }
 }
 
@@ -120,7 +122,7 @@ static uint32_t find_node(const struct tree *tree, unsigned order)
 {
     uint32_t node = 1;
     for (unsigned at = tree->order; at > order; at--) {
-        unsigned left = value_of(tree, 2 * node), right = value_of(tree, 2 * node + 1);
+        unsigned halves = tree->nodes[node], left = halves & 15, right = halves >> 4;
         bool to_right = left < whole(order) || (right >= whole(order) && right < left);
         node = 2 * node + to_right;
     }

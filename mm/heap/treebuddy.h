@@ -28,7 +28,7 @@ struct treebuddy {
 
 /* The tree of one span. */
 struct tree {
-    uint8_t *nodes;
+    uint8_t *nodes; /* the n-th byte has the halves of node n, the left one in bits 3…0 */
     uint32_t frame; /* the span's first */
     unsigned order; /* of the root */
 };
@@ -48,12 +48,6 @@ static inline void *span_at(const struct heap *heap, uint32_t frame)
 static inline unsigned value_of(const struct tree *tree, uint32_t node)
 {
     return tree->nodes[node >> 1] >> (node & 1) * 4 & 15;
-}
-
-static inline void set_value(const struct tree *tree, uint32_t node, unsigned value)
-{
-    unsigned shift = (node & 1) * 4;
-    tree->nodes[node >> 1] = (tree->nodes[node >> 1] & 0xf0 >> shift) | value << shift;
 }
 
 static inline unsigned whole(unsigned order)

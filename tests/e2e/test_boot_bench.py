@@ -14,6 +14,8 @@ HOT_PATH_INSNS_MAX = 60
 LOOP_INSNS = 7
 # Heaps with one lock around everything.
 ONE_LOCK = {"bestfit", "firstfit", "buddy", "treebuddy"}
+# A free that takes as many steps as there are free blocks in front of it: what that one is measured for.
+LINEAR_FREE = {"firstfit"}
 # What frame_put() adds to frame_free(): is it of the arena, where is its count, is it 0.
 PUT_INSNS_MAX = 12
 
@@ -60,6 +62,19 @@ class BenchTest(support.TestCase):
             if result["variant"]["heap"] in ONE_LOCK and result["bench"] == "heap.churn":
                 self.assertLess(result["speedup"], 1.5, result)
                 self.assertEqual(result["memory"]["reserved_bytes"], 65536)
+
+    def test_a_free_costs_as_much_among_many_blocks(self):
+        """Exact under the model, and the caches' part is not in it: a hundred times as many live blocks, the same work."""
+        self.assert_ok(self.bench("HARTS=1", "BENCH=heap.live_500,heap.live_50k", "HEAP=*"))
+        insns = {(r["bench"], r["variant"]["heap"]): r["insns_per_op"] for r in self.lines()}
+        heaps = {heap for _, heap in insns}
+        self.assertLessEqual(ONE_LOCK, heaps)
+        for heap in heaps:
+            growth = insns["heap.live_50k", heap] / insns["heap.live_500", heap]
+            if heap in LINEAR_FREE:
+                self.assertGreater(growth, 50, heap)
+            else:
+                self.assertLess(growth, 1.5, heap)
 
     def test_selection_of_heaps(self):
         self.assert_ok(self.bench("HARTS=2", "HEAP=first*", "LOCK=mcs"))
