@@ -19,6 +19,10 @@
     X(FRAME_REMOTE, "remote_free", "frees of frames that belong to another hart's part of the arena")        \
     X(FRAME_BAD_FREE, "bad_free", "frees refused: double, out of range, wrong order")                        \
     X(HEAP_MISUSE, "heap_misuse", "misuses of heaps: double frees, foreign pointers, overruns")              \
+    X(HEAP_EXCHANGE, "exchange", "magazines of blocks exchanged with a depot")                               \
+    X(HEAP_REFILL, "heap_refill", "batches of blocks taken into a hart's cache, not from a depot")           \
+    X(HEAP_FLUSH, "heap_flush", "batches of blocks given back from a hart's cache, not to a depot")          \
+    X(HEAP_RECLAIM, "heap_reclaim", "searches for free blocks in all harts' caches")                         \
     X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
     X(SFENCE, "sfence", "sfence.vma instructions")

@@ -43,7 +43,9 @@
     X(TREEBUDDY_TWICE, "treebuddy.twice", "every 1000th block given out stays free")                         \
     X(TREEBUDDY_APART, "treebuddy.apart", "every 1000th pair of free buddies does not become one block")     \
     X(HARTBUDDY_LOST, "hartbuddy.lost", "every 1000th free of a block is forgotten")                         \
-    X(HARTBUDDY_TWICE, "hartbuddy.twice", "every 1000th block given out is still marked free")
+    X(HARTBUDDY_TWICE, "hartbuddy.twice", "every 1000th block given out is still marked free")               \
+    X(SLAB_LOST, "slab.lost", "every 1000th block freed stays in use")                                       \
+    X(SLAB_TWICE, "slab.twice", "every 1000th block given out stays free, and in its magazine")
 
 enum plant {
     PLANT_NONE,

@@ -25,7 +25,8 @@
     X(heap_firstfit)                                                                                         \
     X(heap_buddy)                                                                                            \
     X(heap_treebuddy)                                                                                        \
-    X(heap_hartbuddy)
+    X(heap_hartbuddy)                                                                                        \
+    X(heap_slab)
 
 #define DESIGN_DECLARE(ops) extern const struct heap_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)

@@ -1,0 +1,380 @@
+/* See slab.h: an allocation and a free that a hart's own magazines can serve, and what is around them. */
+#include "mm/heap/slab.h"
+#include "arch/panic.h"
+#include "lib/bits.h"
+#include "trace/inject.h"
+
+/* Powers of two, what divides a page into 5 to 28 with little over, and steps of an eighth to a quarter: at
+ * most so much of a block is wasted. Blocks of up to 2 KiB are in slabs of a single frame, as those may be all there
+ * is. Those of larger ones have 4 to 8 blocks, as Linux has them, or the one or two that fewer frames have. */
+const struct slab_shape slab_shapes[SLAB_SHAPES] = {
+    {0, 0, 0},
+    {16, 0, 0},
+    {32, 0, 1},
+    {48, 0, 2},
+    {64, 0, 3},
+    {80, 0, 4},
+    {96, 0, 5},
+    {112, 0, 6},
+    {128, 0, 7},
+    {160, 0, 8},
+    {192, 0, 9},
+    {224, 0, 10},
+    {256, 0, 11},
+    {288, 0, 12},
+    {336, 0, 13},
+    {400, 0, 14},
+    {448, 0, 15},
+    {512, 0, 16},
+    {576, 0, 17},
+    {672, 0, 18},
+    {816, 0, 19},
+    {1024, 0, 20},
+    {1344, 0, 21},
+    {2048, 0, 22},
+    {2720, 2, 23},
+    {4096, 3, 24},
+    {5456, 3, 25},
+    {8192, 3, 26},
+    {2720, 0, 23},
+    {4096, 0, 24},
+    {5456, 1, 25},
+    {8192, 1, 26},
+};
+
+/* A magazine has what a slab has, so that harts that load at the same time do so from different slabs and share no line
+ * of states; or this many, so that the depot's lock is taken once in as many operations at least. */
+#define ROUNDS_MIN 8
+
+/* Magazines of a depot: two full and two empty ones a hart. */
+#define DEPOT_MAGAZINES 4
+
+/* Parts of the metadata, one behind the other, each a multiple of a line. */
+struct layout {
+    size_t heap, state, slabs, depots, depot_bytes, magazines, end;
+    uint32_t ndepot;
+};
+
+static unsigned capacity_of(unsigned class)
+{
+    const struct slab_shape *shape = &slab_shapes[class + 1];
+    unsigned count = slab_count(shape);
+    return shape->order == 0 ? MAX(count, (unsigned)ROUNDS_MIN) : count;
+}
+
+static size_t magazine_bytes(unsigned class)
+{
+    size_t rounds = capacity_of(class);
+    return ALIGN_UP(sizeof(struct magazine) + rounds * sizeof(uintptr_t), (size_t)CACHE_LINE_BYTES);
+}
+
+static struct layout layout_of(size_t nframes, unsigned nharts)
+{
+    struct layout at = {.heap = nharts * sizeof(struct slab_hart), .ndepot = DEPOT_MAGAZINES * nharts};
+    at.depot_bytes = sizeof(struct slab_depot) + at.ndepot * sizeof(uint16_t);
+    at.depot_bytes = ALIGN_UP(at.depot_bytes, (size_t)CACHE_LINE_BYTES);
+    at.state = at.heap + sizeof(struct slab_heap);
+    at.slabs = at.state + nframes * CACHE_LINE_BYTES;
+    at.depots = ALIGN_UP(at.slabs + nframes * sizeof(struct slab), (size_t)CACHE_LINE_BYTES);
+    at.magazines = at.end = at.depots + SLAB_CLASSES * at.depot_bytes;
+    for (unsigned i = 0; i < SLAB_CLASSES; i++)
+        at.end += (at.ndepot + 2 * nharts) * magazine_bytes(i);
+    return at;
+}
+
+static size_t slab_metadata_size(size_t nframes, unsigned nharts)
+{
+    return layout_of(nframes, nharts).end;
+}
+
+static void init_hart(struct heap *heap, unsigned hart, uintptr_t state)
+{
+    struct slab_hart *self = slab_hart_of(heap, hart);
+    memset(self, 0, sizeof(*self));
+    self->base = heap->base;
+    self->bytes = heap->nframes << PAGE_SHIFT;
+    self->state = state;
+    for (unsigned i = 0, shape = 1; i < SLAB_SIZES; i++) {
+        shape += slab_shapes[shape].bytes < (i + 1) * HEAP_ALIGN;
+        self->shape_for[i] = shape;
+    }
+}
+
+/* The hart's two magazines of a class are the last but two of its numbers. */
+static void init_cache(struct heap *heap, unsigned hart, const struct slab_class *class, unsigned shape)
+{
+    struct slab_cache *cache = &slab_hart_of(heap, hart)->cache[shape];
+    cache->loaded = slab_magazine(class, class->ndepot + 2 * hart);
+    cache->previous = slab_magazine(class, class->ndepot + 2 * hart + 1);
+    cache->capacity = class->capacity;
+    cache->top = cache->loaded->round;
+    cache->end = cache->top + cache->capacity;
+}
+
+static void init_class(struct heap *heap, unsigned number, uint8_t *magazines, const struct layout *at)
+{
+    struct slab_class *class = &slab_heap_of(heap)->class[number];
+    lock_init(&class->depot_lock, heap->lock_kind, "heap.slab.depot");
+    lock_init(&class->lock, heap->lock_kind, "heap.slab.slabs");
+    class->ring[SLAB_SOME] = class->ring[SLAB_NONE_HOME] = RING_EMPTY;
+    class->nidle = 0;
+    class->depot = (struct slab_depot *)((uint8_t *)heap->metadata + at->depots + number * at->depot_bytes);
+    class->ndepot = at->ndepot;
+    class->capacity = capacity_of(number);
+    class->magazines = magazines;
+    class->magazine_bytes = magazine_bytes(number);
+    class->depot->nfull = 0;
+    for (unsigned i = 0; i < class->ndepot; i++)
+        class->depot->slot[i] = i;
+    for (unsigned i = 0; i < class->ndepot + 2 * heap->nharts; i++) {
+        struct magazine *magazine = slab_magazine(class, i);
+        store_relaxed(&magazine->never, 0);
+        magazine->number = i;
+        magazine->bottom = ((uintptr_t)&magazine->never - slab_hart_of(heap, 0)->state) /
+                           sizeof(struct slab_part) * PART_BYTES;
+    }
+    for (unsigned hart = 0; hart < heap->nharts; hart++)
+        init_cache(heap, hart, class, number + 1);
+}
+
+static int slab_init(struct heap *heap)
+{
+    struct layout at = layout_of(heap->nframes, heap->nharts);
+    struct slab_heap *all = slab_heap_of(heap);
+    uint8_t *metadata = heap->metadata, *magazines = metadata + at.magazines;
+    store_relaxed(&all->reclaimed, 0);
+    all->state = (struct slab_part *)(metadata + at.state);
+    all->slabs = (struct slab *)(metadata + at.slabs);
+    for (size_t i = 0; i < heap->nframes * PARTS; i++) {
+        store_relaxed(&all->state[i].free, UINT32_MAX);
+        store_relaxed(&all->state[i].shape, 0);
+    }
+    memset(all->slabs, 0, heap->nframes * sizeof(struct slab));
+    for (unsigned hart = 0; hart < heap->nharts; hart++)
+        init_hart(heap, hart, (uintptr_t)all->state - heap->base / PART_BYTES * sizeof(struct slab_part));
+    for (unsigned i = 0; i < SLAB_CLASSES; i++) {
+        init_class(heap, i, magazines, &at);
+        magazines += (at.ndepot + 2 * heap->nharts) * magazine_bytes(i);
+    }
+    return 0;
+}
+
+static ALWAYS_INLINE struct slab_hart *own(const struct heap *heap)
+{
+    DEBUG_ASSERT(hart_index() < heap->nharts);
+    return slab_hart_of(heap, hart_index());
+}
+
+static bool is_of_class(const struct heap *heap, unsigned shape, unsigned class, uintptr_t address)
+{
+    return shape != 0 && slab_shapes[shape].class == class &&
+           slab_is_block(heap, &slab_shapes[shape], address);
+}
+
+/*
+ * A page that was reclaimed may have become anything while the round waited. Where there is a block of some shape, we
+ * have it, and it keeps its slab. Where there is none we have cleared a bit that has to be 1, which is harmless only
+ * until a slab is made there that has a block in that place; so it is set again while none can be made.
+ */
+bool slab_settle(struct heap *heap, unsigned class, uintptr_t address)
+{
+    struct slab_class *classes = slab_heap_of(heap)->class;
+    struct slab_part *part = slab_part_of(own(heap), address);
+    struct lock_node nodes[SLAB_CLASSES];
+    unsigned shape = slab_shape_of(part);
+    if (is_of_class(heap, shape, class, address))
+        return true;
+    inject_due(INJECT_LOOK);
+    for (unsigned i = 0; i < SLAB_CLASSES; i++)
+        lock_acquire(&classes[i].lock, &nodes[i]);
+    shape = slab_shape_of(part);
+    bool ours = shape != 0 && slab_is_block(heap, &slab_shapes[shape], address);
+    if (!ours)
+        or_release(&part->free, slab_bit_of(address)); /* amoor.w.rl; nobody waits for what was done before */
+    for (unsigned i = SLAB_CLASSES; i-- > 0;)
+        lock_release(&classes[i].lock, &nodes[i]);
+    if (ours && slab_shapes[shape].class == class)
+        return true;
+    if (ours)
+        heap->ops->free(heap, (void *)address);
+    return false;
+}
+
+/* A block that has been claimed, and its round taken out. */
+static ALWAYS_INLINE void *give_out(struct slab_cache *cache, struct slab_part *part, uintptr_t block)
+{
+    if (plant_due(PLANT_SLAB_TWICE)) {
+        or_release(&part->free, slab_bit_of(block));
+        *cache->top++ = block;
+    }
+    return (void *)block;
+}
+
+static void *take_loaded(struct heap *heap, unsigned shape)
+{
+    struct slab_hart *self = own(heap);
+    struct slab_cache *cache = &self->cache[shape];
+    for (;;) {
+        if (cache->top == cache->loaded->round && !slab_load(heap, shape - 1, cache))
+            return NULL;
+        uintptr_t block = *--cache->top;
+        struct slab_part *part = slab_part_of(self, block);
+        if (slab_claim(part, slab_bit_of(block)) &&
+            (likely(slab_shape_of(part) == shape) || slab_settle(heap, shape - 1, block)))
+            return give_out(cache, part, block);
+    }
+}
+
+/* The magazine is empty, or its last round is of a block that is not free. */
+static NOINLINE void *alloc_slow(struct heap *heap, unsigned shape)
+{
+    struct slab_cache *cache = &own(heap)->cache[shape];
+    cache->top -= cache->top != cache->loaded->round;
+    return take_loaded(heap, shape);
+}
+
+/* We have the block of the last round, but it is of another shape. */
+static NOINLINE void *alloc_other(struct heap *heap, unsigned shape)
+{
+    uintptr_t block = *--own(heap)->cache[shape].top;
+    return slab_settle(heap, shape - 1, block) ? (void *)block : take_loaded(heap, shape);
+}
+
+static NOINLINE void *alloc_large(struct heap *heap, size_t bytes)
+{
+    void *pointer = heap_large_alloc(heap, bytes, 1);
+    return pointer || !slab_reclaim_pages(heap) ? pointer : heap_large_alloc(heap, bytes, 1);
+}
+
+static ALWAYS_INLINE void *alloc_shape(struct heap *heap, struct slab_hart *self, unsigned shape)
+{
+    struct slab_cache *cache = &self->cache[shape];
+    uintptr_t *top = cache->top, block = top[-1];
+    struct slab_part *part = slab_part_of(self, block);
+    uint32_t bit = slab_bit_of(block);
+    inject_due(INJECT_LOOK);
+    if (unlikely(!slab_claim(part, bit)))
+        return alloc_slow(heap, shape);
+    if (unlikely(slab_shape_of(part) != shape))
+        return alloc_other(heap, shape);
+    cache->top = top - 1;
+    return give_out(cache, part, block);
+}
+
+static LEAF_PATH void *slab_alloc(struct heap *heap, size_t bytes)
+{
+    struct slab_hart *self = own(heap);
+    size_t size = (bytes - 1) / HEAP_ALIGN;
+    if (unlikely(size >= SLAB_SIZES))
+        return alloc_large(heap, bytes);
+    return alloc_shape(heap, self, self->shape_for[size]);
+}
+
+/* Slabs end at a page, so blocks whose size is a multiple of the alignment are aligned. */
+static void *slab_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
+{
+    struct slab_hart *self = own(heap);
+    if (bytes <= SLAB_BYTES_MAX) {
+        unsigned shape = self->shape_for[(bytes - 1) / HEAP_ALIGN];
+        while (slab_shapes[shape].bytes % align != 0)
+            shape++; /* the last is a multiple of all */
+        return alloc_shape(heap, self, shape);
+    }
+    return alloc_large(heap, bytes);
+}
+
+/* Says what is wrong with it. A large one is no slab's, and its state the same as that of a wrong one. */
+static NOINLINE void refuse(struct heap *heap, void *pointer)
+{
+    const void *caller = __builtin_return_address(0);
+    heap_span_t span = heap_span_of(heap, pointer);
+    uintptr_t address = (uintptr_t)pointer;
+    if (heap_span_is_large(span)) {
+        heap_large_free(heap, span, pointer, caller);
+        return;
+    }
+    if (heap_span_none(span)) {
+        heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, caller);
+        return;
+    }
+    const struct slab_shape *shape = &slab_shapes[heap_span_tag(span)];
+    uintptr_t first = slab_block(heap, slab_frame_of(heap, shape, address), shape, 0);
+    uintptr_t block = address - (address - first) % shape->bytes;
+    enum heap_misuse_kind kind = HEAP_MISUSE_DOUBLE_FREE;
+    if (address < first)
+        kind = HEAP_MISUSE_FOREIGN; /* in front of the first block there is what no block has */
+    else if (block != address && !slab_is_free(heap, block))
+        kind = HEAP_MISUSE_INTERIOR;
+    heap_refuse_at(heap, kind, pointer, shape->bytes, caller);
+}
+
+/* It is free; its magazine is full, or of another shape than its class's first. */
+static NOINLINE void free_slow(struct heap *heap, void *pointer, unsigned shape)
+{
+    if (unlikely(shape ==
+                 0)) { /* a free that was wrong, just as another hart had claimed there what is no block */
+        heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, __builtin_return_address(0));
+        return;
+    }
+    unsigned class = slab_shapes[shape].class;
+    struct slab_cache *cache = &own(heap)->cache[class + 1];
+    if (cache->top == cache->end)
+        slab_unload(heap, class, cache);
+    *cache->top++ = (uintptr_t)pointer;
+}
+
+static LEAF_PATH void slab_free(struct heap *heap, void *pointer)
+{
+    struct slab_hart *self = own(heap);
+    uintptr_t block = (uintptr_t)pointer;
+    if (unlikely(block - self->base >= self->bytes || !IS_ALIGNED(block, HEAP_ALIGN))) {
+        refuse(heap, pointer);
+        return;
+    }
+    /* Its shape while it is ours: as soon as it is free its page may be anything. */
+    struct slab_part *part = slab_part_of(self, block);
+    unsigned shape = slab_shape_of(part);
+    uint32_t bit = slab_bit_of(block);
+    if (plant_due(PLANT_SLAB_LOST))
+        return;
+    /* Release, pairs with the acquire of whoever claims it: our use of it is over. amoor.w.rl. */
+    if (unlikely(or_release(&part->free, bit) & bit)) {
+        refuse(heap, pointer);
+        return;
+    }
+    inject_due(INJECT_LOOK);
+    struct slab_cache *cache = &self->cache[shape];
+    uintptr_t *top = cache->top;
+    if (unlikely(top == cache->end)) {
+        free_slow(heap, pointer, shape);
+        return;
+    }
+    *top = block;
+    cache->top = top + 1;
+}
+
+static size_t slab_usable_size(struct heap *heap, const void *pointer)
+{
+    heap_span_t span = heap_span_of(heap, pointer);
+    if (heap_span_none(span))
+        return 0;
+    if (heap_span_is_large(span))
+        return heap_large_usable(span, pointer);
+    bool free = !IS_ALIGNED((uintptr_t)pointer, HEAP_ALIGN) || slab_is_free(heap, (uintptr_t)pointer);
+    return free ? 0 : slab_shapes[heap_span_tag(span)].bytes;
+}
+
+const struct heap_ops heap_slab = {
+    .name = "slab",
+    .link_bytes = sizeof(uint64_t), /* marks of slab_validate() */
+    .metadata_size = slab_metadata_size,
+    .init = slab_init,
+    .alloc = slab_alloc,
+    .alloc_aligned = slab_alloc_aligned,
+    .free = slab_free,
+    .usable_size = slab_usable_size,
+    .drain = slab_drain,
+    .validate = slab_validate,
+    .walk = slab_walk,
+    .describe = slab_describe,
+};

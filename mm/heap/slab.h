@@ -1,0 +1,286 @@
+/*
+ * What the files of the design "slab" share: slabs of blocks of one size (Bonwick, "The Slab Allocator: An Object-Caching
+ * Kernel Memory Allocator", USENIX Summer 1994), and in front of them magazines of each hart and a depot of magazines a
+ * size (Bonwick and Adams, "Magazines and Vmem", USENIX 2001). What Solaris and illumos have; Linux has had slabs since
+ * 2.2, and since 6.18 magazines with a depot, as "sheaves" and "barn".
+ *
+ *   slab.c           the fast paths, the table of operations
+ *   slab_magazine.c  the magazine layer: a hart's two magazines of a size, the depot
+ *   slab_layer.c     the slab layer: slabs, what is at home in them, pages taken and given back
+ *   slab_reclaim.c   the last resort, and draining
+ *   slab_validate.c  the accounts, the walk, the names of the parts
+ *
+ * The truth about a block is one bit, of which each frame has a line: is it free? Who frees sets it, who allocates
+ * clears it, both by one atomic operation that says what it was before. So of two frees that race one wins, and the
+ * papers' magazines lose their locks: a round in a magazine is no more than a hint at a block that is likely to be
+ * free, and who finds that it is not drops it. Hence a hart's magazines are touched by nobody else, ever; a block
+ * that lies in one can be had all the same by whoever needs it badly, and so can its page. What that costs: the
+ * papers' designs know a double free only in a debugging kernel, and there is no such operation; but they take a lock
+ * of the hart's own for each operation, which is two.
+ *
+ * As a slab's blocks are mostly in the hands of one hart, so is the line. If not it wanders with each
+ * operation, as a block's own lines would.
+ *
+ * Each free block is hinted at at least once: in a magazine, or by being at home in its slab. After a reclaim it may be
+ * twice, and a round may be about a page that has long been something else, so a claim counts only if the page
+ * is still of that shape.
+ *
+ * Locks (docs/locking.md): of each size `slabs` and `depot`, never both; `slabs` of all sizes in ascending order by who
+ * has claimed what is not a block, slab_settle().
+ */
+#ifndef MM_HEAP_SLAB_H
+#define MM_HEAP_SLAB_H
+
+#include "arch/atomic.h"
+#include "mm/heap/heap_span.h"
+#include "smp/hart.h"
+
+/* Sizes are called classes; a class and an order of its spans are a shape. The first shape is none, then come those of
+ * each class, then the smaller ones of the classes that have one to fall back on. */
+#define SLAB_CLASSES 27
+#define SLAB_SHAPES  32
+
+struct slab_shape {
+    uint16_t bytes; /* of a block */
+    uint8_t order; /* of a slab */
+    uint8_t class; /* 0 … SLAB_CLASSES − 1 */
+};
+
+extern const struct slab_shape slab_shapes[SLAB_SHAPES];
+
+/* The largest block of a slab; behind it blocks are spans. */
+#define SLAB_BYTES_MAX ((size_t)8192)
+
+/* The state of an eighth of a frame: of 32 places where a block could begin. The shape stands in each, so that the look
+ * at it costs no address of its own. */
+#define PART_BYTES (HEAP_ALIGN * 32)
+#define PARTS      (PAGE_BYTES / PART_BYTES)
+
+struct slab_part {
+    _Atomic uint32_t free; /* 0: a block that somebody holds. Where none can begin: 1 */
+    _Atomic uint32_t
+        shape; /* of the slab that the frame is in; 0: none. Written under the lock of its class */
+};
+
+_Static_assert(PARTS * sizeof(struct slab_part) == CACHE_LINE_BYTES, "a frame has a line");
+
+/* Of each frame, for the slab layer; all under the lock of the class. */
+struct slab {
+    uint32_t home[PARTS]; /* blocks at home: free, and in no magazine. As slab_part.free */
+
+    /* In the first frame of a slab only. */
+    uint32_t next, previous; /* in one of its class's rings: frame numbers */
+    uint32_t nhome; /* blocks at home */
+    uint32_t unused;
+};
+
+/* Its memory is from the metadata, so that it can be read at any time. */
+struct magazine {
+    _Atomic uint32_t never; /* 0, as slab_part.free has it for the bottom */
+    uint32_t number; /* in its class */
+    uintptr_t bottom; /* no block, but an address whose state would lie in `never`: what is not free */
+    uintptr_t round[]; /* addresses of blocks */
+};
+
+/* A hart's magazines of a class. Of shapes that are no class's first: always full. */
+struct slab_cache {
+    uintptr_t *top; /* behind the last round of the loaded magazine */
+    uintptr_t *end; /* where that is full */
+    struct magazine *loaded, *previous;
+    uint32_t previous_rounds;
+    uint32_t capacity; /* of a magazine, rounds */
+} CACHE_ALIGNED;
+
+#define SLAB_SIZES (SLAB_BYTES_MAX / HEAP_ALIGN)
+
+struct slab_hart {
+    uint8_t shape_for[SLAB_SIZES]; /* by (bytes − 1) / HEAP_ALIGN. Each hart's own, next to the rest */
+    uintptr_t base; /* of the arena */
+    size_t bytes;
+    uintptr_t state; /* where the state of address 0 would be */
+    struct slab_cache cache[SLAB_SHAPES] CACHE_ALIGNED;
+    uint8_t unused[PAGE_BYTES - SLAB_SIZES - CACHE_LINE_BYTES - SLAB_SHAPES * sizeof(struct slab_cache)];
+};
+
+_Static_assert(sizeof(struct slab_hart) == PAGE_BYTES, "a hart's index becomes an address by a shift");
+
+/* Of a class: as many magazines as it was given, full ones first. A hart has two besides, always. */
+struct slab_depot {
+    uint32_t nfull;
+    uint16_t slot[]; /* numbers of magazines; from nfull on empty ones */
+};
+
+enum slab_ring {
+    SLAB_SOME, /* slabs with blocks at home; those with all of them last */
+    SLAB_NONE_HOME, /* slabs with none */
+    SLAB_RINGS
+};
+
+#define RING_EMPTY UINT32_MAX
+
+struct slab_class {
+    struct lock depot_lock; /* protects *depot */
+    struct lock lock; /* of the slab layer: protects what follows up to the next line */
+    uint32_t ring[SLAB_RINGS]; /* first frame of the first slab */
+    uint32_t nidle; /* slabs with all blocks at home */
+
+    struct {
+        struct slab_depot *depot;
+        uint32_t ndepot; /* its slots */
+        uint32_t capacity; /* of a magazine, rounds */
+        uint8_t *magazines;
+        size_t magazine_bytes;
+    } CACHE_ALIGNED; /* never written again */
+} CACHE_ALIGNED;
+
+/* Behind the harts' areas. */
+struct slab_heap {
+    _Atomic uint32_t reclaimed; /* since the last drain: rounds may be wrong, and blocks hinted at twice */
+    struct slab_part *state; /* PARTS a frame */
+    struct slab *slabs; /* one a frame */
+    struct slab_class class[SLAB_CLASSES] CACHE_ALIGNED;
+} CACHE_ALIGNED;
+
+static ALWAYS_INLINE struct slab_hart *slab_hart_of(const struct heap *heap, uint64_t hart)
+{
+    return (struct slab_hart *)heap->metadata + hart;
+}
+
+static inline struct slab_heap *slab_heap_of(const struct heap *heap)
+{
+    return (struct slab_heap *)slab_hart_of(heap, heap->nharts);
+}
+
+/** slab_part_of - the state around an address in the arena. */
+static ALWAYS_INLINE struct slab_part *slab_part_of(const struct slab_hart *self, uintptr_t address)
+{
+    return (struct slab_part *)(self->state + address / PART_BYTES * sizeof(struct slab_part));
+}
+
+static ALWAYS_INLINE uint32_t slab_bit_of(uintptr_t address)
+{
+    return 1u << address / HEAP_ALIGN % 32;
+}
+
+/** slab_claim - take a block if it is free. Whether it was. */
+static ALWAYS_INLINE bool slab_claim(struct slab_part *part, uint32_t bit)
+{
+    /* Acquire, pairs with the release of whoever set the bit: its use of the block, or the slab's making, is over.
+     * amoand.w.aq. */
+    return atomic_fetch_and_explicit(&part->free, ~bit, memory_order_acquire) & bit;
+}
+
+/* Relaxed: who holds a block of the slab knows it; who has just claimed something has it from the claim. lw. */
+static ALWAYS_INLINE unsigned slab_shape_of(const struct slab_part *part)
+{
+    return atomic_load_explicit(&part->shape, memory_order_relaxed);
+}
+
+/* Relaxed: a hint, or the harts are quiet. lw. */
+static inline bool slab_is_free(const struct heap *heap, uintptr_t address)
+{
+    return atomic_load_explicit(&slab_part_of(slab_hart_of(heap, 0), address)->free, memory_order_relaxed) &
+           slab_bit_of(address);
+}
+
+static inline struct slab *slab_of(const struct heap *heap, uint32_t frame)
+{
+    return &slab_heap_of(heap)->slabs[frame];
+}
+
+static inline unsigned slab_count(const struct slab_shape *shape)
+{
+    return ((size_t)PAGE_BYTES << shape->order) / shape->bytes;
+}
+
+static inline uintptr_t slab_base(const struct heap *heap, uint32_t frame)
+{
+    return heap->base + ((uintptr_t)frame << PAGE_SHIFT);
+}
+
+static inline const struct slab_shape *slab_shape_at(const struct heap *heap, uint32_t frame)
+{
+    return &slab_shapes[slab_shape_of(&slab_heap_of(heap)->state[frame * PARTS])];
+}
+
+/** slab_block - the i-th block of a slab. They end where the slab does: what is over is in front of the first. */
+static inline uintptr_t slab_block(
+    const struct heap *heap, uint32_t frame, const struct slab_shape *shape, unsigned i)
+{
+    size_t whole = (size_t)PAGE_BYTES << shape->order;
+    return slab_base(heap, frame) + whole % shape->bytes + (size_t)i * shape->bytes;
+}
+
+/** slab_frame_of - the first frame of the slab that an address is in: slabs are aligned to their size. */
+static inline uint32_t slab_frame_of(
+    const struct heap *heap, const struct slab_shape *shape, uintptr_t address)
+{
+    return ALIGN_DOWN((uint32_t)((address - heap->base) >> PAGE_SHIFT), 1u << shape->order);
+}
+
+/** slab_is_block - whether a block of that shape begins there. */
+static inline bool slab_is_block(const struct heap *heap, const struct slab_shape *shape, uintptr_t address)
+{
+    uintptr_t first = slab_block(heap, slab_frame_of(heap, shape, address), shape, 0);
+    return address >= first && (address - first) % shape->bytes == 0;
+}
+
+#define SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)                                                       \
+    for (uintptr_t block = slab_block(heap, frame, shape, 0), left_ = slab_count(shape); left_ > 0;          \
+         left_--, block += (shape)->bytes)
+
+static inline struct magazine *slab_magazine(const struct slab_class *class, unsigned number)
+{
+    return (struct magazine *)(class->magazines + number * class->magazine_bytes);
+}
+
+/* slab.c */
+
+/** slab_settle - what to do with a claim in a slab of another shape than the round's. A block of that class: it
+ *  stands, and is true. Else it is undone. No lock held. */
+bool slab_settle(struct heap *heap, unsigned class, uintptr_t address);
+
+/* slab_magazine.c: the caller is the hart itself, and holds no lock. */
+
+/** slab_load - the loaded magazine is empty: have rounds in it. Whether there were any to be had. */
+bool slab_load(struct heap *heap, unsigned class, struct slab_cache *cache);
+
+/** slab_unload - the loaded magazine is full: have room in it. */
+void slab_unload(struct heap *heap, unsigned class, struct slab_cache *cache);
+
+/* slab_layer.c */
+
+/** slab_take - rounds for blocks that are at home. Returns how many; 0: none is. No lock held. */
+unsigned slab_take(struct heap *heap, unsigned class, uintptr_t *rounds, unsigned wanted);
+
+/** slab_grow - a new slab, and rounds for its blocks; the rest is at home. 0: there are no pages. No lock held. */
+unsigned slab_grow(struct heap *heap, unsigned class, uintptr_t *rounds, unsigned wanted);
+
+/** slab_put - blocks come home; rounds that are wrong are dropped. No lock held. */
+void slab_put(struct heap *heap, unsigned class, const uintptr_t *rounds, unsigned count);
+
+/** slab_release - give the pages of a slab back, if all its blocks are free and can be claimed; those that can are at
+ *  home then. Whether it went. The lock of its class held. */
+bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame);
+
+/** slab_send_home - all blocks of a slab that are free are at home, wherever else they are hinted at. The lock of its
+ *  class held, or quiet. */
+void slab_send_home(struct heap *heap, struct slab_class *class, uint32_t frame);
+
+/* slab_reclaim.c */
+
+/** slab_reclaim - rounds for blocks of a class that are free, in whose magazines ever they are. 0: there are none. */
+unsigned slab_reclaim(struct heap *heap, unsigned class, uintptr_t *rounds, unsigned wanted);
+
+/** slab_reclaim_pages - give back the pages of all slabs whose blocks are free, wherever they are. Whether any went. */
+bool slab_reclaim_pages(struct heap *heap);
+
+/** slab_drain - as heap_ops has it. */
+void slab_drain(struct heap *heap);
+
+/* slab_validate.c: as heap_ops has them. */
+int slab_validate(struct heap *heap);
+void slab_walk(struct heap *heap, heap_visit *visit, void *argument);
+void slab_describe(struct heap *heap, struct parts *parts);
+
+#endif

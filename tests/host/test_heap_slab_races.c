@@ -1,0 +1,156 @@
+/*
+ * Races of "slab", made to happen each time: between a hart's look at a round and its claim, and between a free and its
+ * round, another hart gets its turn, reclaims the page and makes something else of it.
+ */
+#include "unit.h"
+
+#include <string.h>
+
+#include "mm/heap/slab.h"
+#include "intruder.h"
+#include "shim/heap_model.h"
+#include "shim/host.h"
+
+#define NFRAMES 16
+#define CLASS   3 /* of 64 bytes */
+
+static struct heap_model model;
+static size_t intruders_bytes; /* the size of the blocks that the other hart wants */
+
+bool __wrap_inject_due(enum inject point)
+{
+    intruder_enters(point);
+    return false;
+}
+
+/* All that there is. */
+static void take_all(void)
+{
+    host_become_hart(1);
+    while (heap_model_alloc(&model, intruders_bytes, 1))
+        ;
+}
+
+static void take_all_and_free(void)
+{
+    take_all();
+    while (model.nblocks > 1)
+        heap_model_free(&model, model.nblocks - 1);
+}
+
+/* Blocks of 64 bytes in hart 0's magazine, and no page free. */
+static void make(void)
+{
+    heap_model_init(&model, heap_design_find("slab"), NFRAMES, 2, 0);
+    host_become_hart(0);
+    while (heap_model_alloc(&model, 64, 1))
+        ;
+    heap_model_free_all(&model);
+    heap_model_alloc(&model, 4000, 1); /* something is held throughout: NULL is an answer */
+    heap_model_check(&model);
+}
+
+static void unmake(void)
+{
+    host_become_hart(0);
+    heap_model_check(&model);
+    heap_model_free_all(&model);
+    heap_model_check(&model);
+    heap_model_drained(&model);
+    heap_model_destroy(&model);
+}
+
+static const size_t sizes[] = {16, 32, 64, 96, 128, 336, 1024, 1344, 2720, 4096, 8192, 16384};
+
+/* The round that hart 0 is about to claim becomes wrong, by a page that is of another size, full or with blocks free. */
+static void test_round_becomes_wrong(void **state)
+{
+    (void)state;
+    static void (*const intrusions[])(void) = {take_all, take_all_and_free};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(intrusions); k++) {
+            make();
+            intruders_bytes = sizes[i];
+            set_intruder(INJECT_LOOK, 1, intrusions[k]);
+            void *block = heap_model_alloc(&model, 64, 1);
+            assert_int_equal(intruder.at, 0);
+            assert_true(block != NULL || k == 0);
+            heap_model_check(&model);
+            for (unsigned n = 0; n < 100; n++) /* the rest of the rounds */
+                heap_model_alloc(&model, 64, 1);
+            unmake();
+        }
+    }
+}
+
+/* A block is free, and its page something else, before the hart that freed it has a round of it. */
+static void test_page_goes_before_the_round_comes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        make();
+        void *block = heap_model_alloc(&model, 64, 1);
+        assert_non_null(block);
+        intruders_bytes = sizes[i];
+        /* The model forgets it first: the intruder may be given it. */
+        struct heap_model_block *last = &model.blocks[model.nblocks - 1];
+        memset(&model.held[((uintptr_t)block - model.heap.base) / HEAP_ALIGN], 0, 64 / HEAP_ALIGN);
+        assert_ptr_equal(last->pointer, block);
+        model.nblocks--;
+        set_intruder(INJECT_LOOK, 1, take_all);
+        heap_free(&model.heap, block);
+        assert_int_equal(intruder.at, 0);
+        assert_int_equal(model.heap.misuse_count, 0);
+        heap_model_check(&model);
+        for (unsigned n = 0; n < 200; n++)
+            heap_model_alloc(&model, 64, 1);
+        unmake();
+    }
+}
+
+/* A round about a page that is the heap's no more: it claims what is no block, and puts it back. */
+static void test_claim_of_no_block_is_undone(void **state)
+{
+    (void)state;
+    make();
+    struct slab_hart *self = slab_hart_of(&model.heap, 0);
+    void *page = heap_model_alloc(&model, 64, 1);
+    assert_non_null(page);
+    heap_model_free_all(&model);
+    assert_true(slab_reclaim_pages(&model.heap));
+    assert_int_equal(heap_reserved_bytes(&model.heap), 0);
+    assert_true(self->cache[CLASS + 1].top > self->cache[CLASS + 1].loaded->round + 1);
+    heap_model_check(&model);
+    /* All rounds are wrong; a fresh slab serves. */
+    assert_non_null(heap_model_alloc(&model, 64, 1));
+    heap_model_check(&model);
+    unmake();
+}
+
+/* The same, but while it is undone the page becomes a slab that has a block there: it counts as one. */
+static void test_claim_becomes_one_of_a_block(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        make();
+        heap_model_free_all(&model);
+        assert_true(slab_reclaim_pages(&model.heap));
+        intruders_bytes = sizes[i];
+        set_intruder(INJECT_LOOK, 2, take_all); /* the first is before the claim */
+        heap_model_alloc(&model, 64, 1);
+        assert_int_equal(intruder.at, 0);
+        heap_model_check(&model);
+        unmake();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_becomes_wrong),
+        cmocka_unit_test(test_page_goes_before_the_round_comes),
+        cmocka_unit_test(test_claim_of_no_block_is_undone),
+        cmocka_unit_test(test_claim_becomes_one_of_a_block),
+    };
+    return cmocka_run_group_tests_name("heap slab races", tests, NULL, NULL);
+}
