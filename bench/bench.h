@@ -63,6 +63,7 @@ struct bench_hart {
     uint64_t total_ops; /* with those of warm-ups, until the run adds them up */
     uint64_t clock_cost; /* of a reading of the clock, in its cycles */
     uint64_t failed; /* allocations that found nothing */
+    uint64_t damaged; /* blocks that somebody else wrote to, in all trials: marks.h */
     uint64_t round; /* of a collective workload */
     uint64_t start, deadline; /* clock at which the trial began and ends; the same for all harts */
     uint64_t paused; /* cycles of the span that do not count */

@@ -275,8 +275,7 @@ static int prepare_run(struct bench_run *run, size_t nframes_max)
         hart->arena = run->variant.frame ? &run->arena : NULL;
         hart->heap = run->variant.heap ? &run->heap : NULL;
         hart->index = i;
-        hart->meetings = 0;
-        hart->total_ops = 0;
+        hart->meetings = hart->total_ops = hart->damaged = 0;
         rng_seed(&hart->rng, run->seed, i);
         for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++)
             histogram_reset(hart->latency[kind]);

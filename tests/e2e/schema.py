@@ -21,6 +21,8 @@ OPTIONAL = ("latency_free", "parameters")
 OF_WORKLOAD = {
     "frame.frag": (("latency_none",), ("huge_had", "huge_ideal", "free_frames", "occupancy")),
     "frame.exhaust": (("latency_last",), ("last_frames", "slack_frames", "cycles_per_op_before", "cycles_per_op_last")),
+    "heap.frag": ((), ("live_bytes", "block_bytes", "reserved_bytes", "reserved_bytes_peak", "reserved_per_live",
+                       "internal_fragmentation", "external_fragmentation")),
 }
 # Their operation is something had, and there may be nothing to be had: the one case in which a rate may be 0.
 MAY_FIND_NOTHING = {"frame.frag"}

@@ -4,6 +4,7 @@
 #include "bench/workloads.h"
 #include "lib/error.h"
 #include "lib/select.h"
+#include "lib/string.h"
 #include "smp/call.h"
 #include "tests/kernel/test.h"
 #include "trace/inject.h"
@@ -142,6 +143,58 @@ TEST(bench_heaps_are_inspected)
         CHECK(memory->reserved_bytes >= PAGE_BYTES && memory->reserved_bytes <= memory->reserved_bytes_max);
         CHECK(select_match("*does not validate after the run*", reason));
     }
+}
+
+static const struct workload *const holding[] = {
+    &workload_heap_threadtest, &workload_heap_larson, &workload_heap_remote, &workload_heap_frag};
+
+/* Batches of heap.remote are larger: written to, they would not be pointers any more. */
+#define SPOILT_BYTES_MAX 512
+
+static void spoil_block(void *spoilt, const struct heap_block *block)
+{
+    if (!block->live || block->bytes >= SPOILT_BYTES_MAX)
+        return;
+    *(uint64_t *)block->base ^= 1;
+    (*(unsigned *)spoilt)++;
+}
+
+static void spoil_blocks(struct bench_run *bench)
+{
+    unsigned spoilt = 0;
+    heap_walk(&bench->heap, spoil_block, &spoilt);
+    CHECK(spoilt > 0);
+}
+
+/* What workloads say that they hold is in blocks, and whoever writes to a block of theirs is found out. */
+TEST(bench_heap_workloads_know_what_they_hold)
+{
+    const struct bench_memory *memory = &result.memory;
+    struct bench_variant variant = {.heap = heap_design_at(0), .lock = &lock_ttas};
+    CHECK(bench_prepare() == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(holding); i++) {
+        CHECK(measure_for(holding[i], variant, 1) == 0);
+        CHECK(memory->live_bytes > 0 && memory->live_bytes <= memory->block_bytes);
+        to_spoil = spoil_blocks;
+        CHECK(measure_for(holding[i], variant, 1) == ERR_CORRUPT);
+        to_spoil = NULL;
+        CHECK(select_match("*blocks were not as their holders left them*", reason));
+    }
+}
+
+/* The figures are of the heap before the trials, in which harts are as fast as they are. */
+TEST(bench_frag_ages_a_heap_alike_each_time)
+{
+    struct bench_figure figures[BENCH_FIGURES_MAX];
+    struct bench_variant variant = {.heap = heap_design_at(0), .lock = &lock_ttas};
+    CHECK(bench_prepare() == 0);
+    CHECK(measure_for(&workload_heap_frag, variant, 1) == 0);
+    unsigned nfigures = result.nfigures;
+    CHECK(nfigures == 7);
+    memcpy(figures, result.figures, sizeof(figures));
+    CHECK(measure_for(&workload_heap_frag, variant, 2) == 0);
+    for (unsigned i = 0; i < nfigures; i++)
+        CHECK(result.figures[i].value == figures[i].value && result.figures[i].per == figures[i].per);
 }
 
 /* More than the part of the arena that frame.exhaust leaves free, forgotten once it has been filled. */
