@@ -10,6 +10,7 @@
 #include "arch/power.h"
 #include "arch/sbi.h"
 #include "kernel/config.h"
+#include "kernel/initrd.h"
 #include "kernel/monitor.h"
 #include "kernel/version.h"
 #include "lib/bits.h"
@@ -160,6 +161,16 @@ static void start_clock(void)
         give_up("clock=%s: %s", clock_name(chosen_clock), missing[chosen_clock]);
 }
 
+static void take_initrd(struct fdt_range fdt)
+{
+    char text[160];
+    struct buffer_writer why;
+    buffer_writer_init(&why, text, sizeof(text));
+    initrd_settle(&machine, fdt);
+    if (initrd_open(&machine, &why.writer))
+        give_up("%s", text);
+}
+
 static void divide_memory(struct fdt_range fdt)
 {
     struct fdt_range taken[] = {
@@ -234,6 +245,7 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
             machine.hartids, machine.nharts, (hart_id_t){hart_id}, arch_hart_self()->stack_base))
         give_up("hart id %lu booted but is not in the device tree", hart_id);
     start_clock();
+    take_initrd(fdt);
     divide_memory(fdt);
     start_harts();
     print_configuration();

@@ -67,6 +67,17 @@ bool select_match(const char *selection, const char *name)
     return false;
 }
 
+bool select_names(const char *selection, const char *name)
+{
+    struct item item;
+
+    while (next_item(&selection, &item)) {
+        if (strlen(name) == item.length && strncmp(name, item.text, item.length) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool matches_any(const struct item *item, const char *(*name_at)(size_t i))
 {
     const char *name;

@@ -13,6 +13,9 @@ bool glob_match(const char *pattern, size_t length, const char *name);
 /** select_match - whether any item of the selection covers the name. "" selects nothing. */
 bool select_match(const char *selection, const char *name);
 
+/** select_names - whether an item of the selection is the name itself, and not a glob that covers it. */
+bool select_names(const char *selection, const char *name);
+
 /**
  * select_check - prove that every item of a selection matches something.
  * @selection: comma list; an empty item is an error
