@@ -97,6 +97,10 @@ struct workload {
     /* All harts do the same number of rounds, and each round ends with a barrier. */
     bool collective;
 
+    /* Whether what it works on is there: 0, ERR_NOT_FOUND or another error with the reason in @why unless that is NULL. NULL: always. A glob does
+     * not choose a workload that has nothing to work on. Boot hart. */
+    int (*available)(struct writer *why);
+
     /* Prepare run->state. 0 or a negative error. NULL: nothing to do. Boot hart. */
     int (*setup)(struct bench_run *run);
 

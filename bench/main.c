@@ -58,6 +58,14 @@ static int check_machine(void)
         console_format("error: harts=%lu: this machine has %u\n", most, hart_count());
         return ERR_RANGE;
     }
+    char text[240];
+    struct buffer_writer why;
+    buffer_writer_init(&why, text, sizeof(text));
+    int error = selection_check_available(&why.writer);
+    if (error) {
+        console_format("error: %s\n", text);
+        return error;
+    }
     if (points_total() == 0) {
         console_format(
             "error: nothing to measure: none of the allocators in frame=%s has blocks as large as the "
@@ -65,7 +73,7 @@ static int check_machine(void)
             chosen->frame, chosen->bench);
         return ERR_INVALID;
     }
-    int error = bench_prepare();
+    error = bench_prepare();
     if (error)
         console_format("error: no memory for the histograms of %u harts\n", hart_count());
     return error;

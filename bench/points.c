@@ -199,7 +199,9 @@ static bool selected(const struct workload *workload)
 {
     if ((workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP) && strcmp(chosen.bench, "*") == 0)
         return false;
-    return select_match(chosen.bench, workload->name);
+    if (!select_match(chosen.bench, workload->name))
+        return false;
+    return !workload->available || workload->available(NULL) == 0;
 }
 
 static void walk_all(struct walk *walk)
@@ -230,4 +232,20 @@ unsigned points_total(void)
     struct walk walk = {.visit = NULL};
     walk_all(&walk);
     return walk.point.number;
+}
+
+int selection_check_available(struct writer *why)
+{
+    for (size_t i = 0; workload_at(i); i++) {
+        const struct workload *workload = workload_at(i);
+        if (!workload->available || !select_match(chosen.bench, workload->name))
+            continue;
+        int error = workload->available(NULL);
+        bool may_lack = !select_names(chosen.bench, workload->name) && points_total() != 0;
+        if (error == 0 || (error == ERR_NOT_FOUND && may_lack))
+            continue;
+        writer_format(why, "%s: ", workload->name);
+        return workload->available(why);
+    }
+    return 0;
 }

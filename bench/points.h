@@ -36,6 +36,10 @@ struct bench_selection *bench_selection(void);
  */
 int selection_set_bench(const char *names, struct writer *why);
 
+/** selection_check_available - prove that what the chosen workloads work on is not damaged; and there, where they are named and
+ *  no glob has chosen them, or nothing else is left to measure. 0, or an error with the reason in @why. */
+int selection_check_available(struct writer *why);
+
 /** selection_has_frame, selection_has_heap, selection_has_lock - whether a variant was chosen. @axis: what the lock is under. */
 bool selection_has_frame(const struct frame_allocator_ops *frame);
 bool selection_has_heap(const struct heap_ops *heap);

@@ -24,6 +24,8 @@ static const struct workload *const workloads[] = {
     &workload_heap_larson,
     &workload_heap_remote,
     &workload_heap_frag,
+    &workload_heap_replay,
+    &workload_heap_kernel,
     &workload_lock_counter,
     &workload_model_chase,
     &workload_model_pingpong,

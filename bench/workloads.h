@@ -25,6 +25,8 @@ extern const struct workload workload_heap_threadtest;
 extern const struct workload workload_heap_larson;
 extern const struct workload workload_heap_remote;
 extern const struct workload workload_heap_frag;
+extern const struct workload workload_heap_replay;
+extern const struct workload workload_heap_kernel;
 extern const struct workload workload_lock_counter;
 extern const struct workload workload_model_chase;
 extern const struct workload workload_model_pingpong;

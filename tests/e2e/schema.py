@@ -24,6 +24,8 @@ OF_WORKLOAD = {
     "heap.frag": ((), ("live_bytes", "block_bytes", "reserved_bytes", "reserved_bytes_peak", "reserved_per_live",
                        "internal_fragmentation", "external_fragmentation")),
 }
+for replay in ("heap.replay", "heap.kernel"):
+    OF_WORKLOAD[replay] = ((), ("calls", "copies", "handed", "peak_bytes", "balance"))
 # Their operation is something had, and there may be nothing to be had: the one case in which a rate may be 0.
 MAY_FIND_NOTHING = {"frame.frag"}
 # Under the model only: where an operation's cycles went, and what happened.

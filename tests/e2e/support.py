@@ -16,7 +16,7 @@ FAKE_QEMU = os.path.join(HERE, "fake-qemu")
 LIMIT_S = 280
 # What a user's shell might have set and what make sets would change what is tested.
 DROPPED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", "BENCH", "FRAME",
-           "HEAP", "LOCK", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS", "SEED", "PLANT", "T", "RUN",
+           "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS", "SEED", "PLANT", "T", "RUN",
            "COUNT", "QEMU", "PROFILE", "JOBS", "PIN", "LINES")
 
 

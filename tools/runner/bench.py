@@ -19,7 +19,7 @@ from .results import RunFolder, enrich
 from .table import caveat, table
 from .units import Symbols
 
-ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
             "TIMEOUT", "QEMU")
 CONSOLE_TAIL_LINES = 15
 
@@ -44,7 +44,7 @@ class Bench:
             "bootargs": plan.bootargs(), "commit": host.commit(), "dirty": host.dirty(), "compiler": None,
             "qemu": plan.qemu.version, "opensbi": None, "host": host.describe(),
             "command": ["make", "bench", *self._variables()], "qemu_command": plan.command(), "jobs": plan.jobs,
-            "left_out": plan.left_out(), "planned": None, "measured": 0, "failed": 0, "guest": {},
+            "traces": plan.traces.describe(), "left_out": plan.left_out(), "planned": None, "measured": 0, "failed": 0, "guest": {},
         }
 
     @staticmethod

@@ -12,9 +12,9 @@ PROCESS = (5952, 1152, 2080, 704, 1568, 64, 184, 184)     # task, signals, handl
 AREA = (192, 64, 96, 256)                                 # vma, its link to an anon_vma, that, a node of the tree
 
 THREADS = 16
-REQUESTS = 40                   # of each thread, in the steady state
-CONNECTIONS = 24                # of each thread, open at a time
-CACHED_FILES = 48               # of each thread: dentry and inode
+REQUESTS = 12                   # of each thread, in the steady state
+CONNECTIONS = 8                 # of each thread, open at a time
+CACHED_FILES = 16               # of each thread: dentry and inode
 
 
 class Random:

@@ -1,7 +1,7 @@
 """What a measurement is to boot: QEMU's command lines, from what the user asked for."""
 import os
 
-from . import host
+from . import host, traces
 from .failure import Failure
 from .fleet import Boot
 from .lines import BOOT_WORD, LinesReport
@@ -36,12 +36,16 @@ class Plan:
             self._refuse_model_variables(settings)
         self.jobs = settings.number("JOBS", host.cores(), 1, JOBS_MAX) if self.model else 1
         self.pinned = self.model is not None and settings.flag("PIN", "1")
-        self.memory = settings.memory(default_memory(max(self.harts)) if self.model else "1G")
-        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME", "HEAP"))
+        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "TRACE"))
                                or " frame=" in f" {settings.text('ARGS')}")
         # Who chooses heaps and no benchmark means those of heaps: the others would not heed it.
-        everything = "heap.*" if settings.word("HEAP") else "*"
-        self.words = [f"bench={settings.word('BENCH') or everything}", f"harts={','.join(map(str, self.harts))}"]
+        # Who gives a trace wants it replayed.
+        everything = traces.REPLAY if settings.text("TRACE") else "heap.*" if settings.word("HEAP") else "*"
+        benchmarks = settings.word("BENCH") or everything
+        self.traces = traces.Traces(settings, benchmarks)
+        memory = default_memory(max(self.harts)) if self.model else "1G"
+        self.memory = settings.memory(memory if settings.text("MEM") else self.traces.memory(memory, max(self.harts)))
+        self.words = [f"bench={benchmarks}", f"harts={','.join(map(str, self.harts))}"]
         frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
         for key, value in (("frame", frame), ("heap", settings.word("HEAP")), ("lock", settings.word("LOCK"))):
             if value:
@@ -67,7 +71,7 @@ class Plan:
         said = []
         if self.few_frames:
             said.append("the other allocators (FRAME=*, many minutes)")
-        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "ARGS")):
+        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "ARGS")):
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
                      " frame.bulk takes most of them)",
@@ -83,8 +87,9 @@ class Plan:
         """QEMU's command line. `ram` is the file behind the guest's memory, where there is one."""
         extra = {"lines": self.lines.path(shard or 0)} if self.lines else None
         if self.model is None:
-            return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs())
-        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram, extra)
+            return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs(), initrd=self.traces.initrd)
+        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram, extra,
+                                  initrd=self.traces.initrd)
 
     def boots(self, listener, folder):
         if self.model is None:

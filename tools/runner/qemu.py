@@ -60,18 +60,19 @@ class Qemu:
             raise Failure(f"{self.path} does not say its version but: {done.stdout.strip()[:200]}")
         return match[1]
 
-    def command(self, elf, harts, memory, bootargs, serial=("-serial", "stdio", "-monitor", "none")):
-        """The whole command line."""
+    def command(self, elf, harts, memory, bootargs, serial=("-serial", "stdio", "-monitor", "none"), initrd=None):
+        """The whole command line. initrd: the path of an archive of files for the guest."""
         if not os.path.exists(elf):
             raise Failure(f"{elf} has not been built: run `make {os.path.basename(os.path.dirname(elf))}`")
         return [self.path, "-machine", "virt", "-cpu", CPU, "-smp", str(harts), "-m", memory,
-                "-accel", "tcg,thread=multi", "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf, "-append", bootargs]
+                "-accel", "tcg,thread=multi", "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf,
+                *(["-initrd", initrd] if initrd else []), "-append", bootargs]
 
-    def modelled(self, elf, harts, memory, bootargs, model, ram, extra=None):
+    def modelled(self, elf, harts, memory, bootargs, model, ram, extra=None, initrd=None):
         """The same under a model.Model, with the guest's memory in the file `ram`. Flushing a full translation cache
         would stop all harts at once, which those that wait for their turn in the model cannot do: 512 MiB never
         fill."""
-        command = self.command(elf, harts, memory, bootargs)
+        command = self.command(elf, harts, memory, bootargs, initrd=initrd)
         command[command.index("virt")] = "virt,memory-backend=ram"
         command[command.index("tcg,thread=multi")] = "tcg,thread=multi,tb-size=512"
         return [*command, "-object", f"memory-backend-file,id=ram,size={memory},mem-path={ram},share=on",

@@ -18,6 +18,7 @@ VARIABLES = {
     "FRAME": "frame allocators to measure: a comma list of names and globs (default: a few that stand for the others; all,"
              " where BENCH is given)",
     "HEAP": "heaps to measure: a comma list of names and globs; without BENCH it means BENCH=heap.*",
+    "TRACE": "a trace of heap calls for heap.replay (docs/heap-traces.md); without BENCH it means BENCH=heap.replay",
     "LOCK": "locks to measure: a comma list of names and globs. For run and debug FRAME, HEAP and LOCK are each one name: what the"
             " kernel itself runs on",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8, and 16 under CLOCK=model)",
