@@ -46,8 +46,9 @@ static void print_totals(const struct heap_stats *stats)
     console_format("  design         %s over frames of %s, %s%s, guard %s\n", heap->ops->name,
         heap->frames->ops->name, heap->ops->lockless ? "" : "lock ",
         heap->ops->lockless ? "without locks" : heap->lock_kind->name, heap->guarded ? "on" : "off");
-    console_format("  live           %s in %zu blocks, at most %s when looked at\n",
-        size_text(stats->live_bytes).text, stats->live_blocks, size_text(stats->live_bytes_peak).text);
+    console_format("  live           %s in %zu block%s, at most %s when looked at\n",
+        size_text(stats->live_bytes).text, stats->live_blocks, stats->live_blocks == 1 ? "" : "s",
+        size_text(stats->live_bytes_peak).text);
     if (heap->guarded)
         console_format("  asked for      %s, at most %s\n", size_text(stats->asked_bytes).text,
             size_text(stats->asked_bytes_peak).text);

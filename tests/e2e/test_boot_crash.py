@@ -40,6 +40,15 @@ class CrashTest(support.TestCase):
     def test_a_fault_in_the_report_ends_the_run(self):
         self.assertEqual(boot("crash=nested", 2).status, 1)
 
+    def test_a_test_that_leaves_blocks_behind_fails(self):
+        done = boot("test=kmalloc_planted_leak", 2)
+        self.assertEqual(done.status, 1, str(done))
+        for size in (100, 200):
+            self.assertRegex(done.out, rf"# left behind: 1 block, {size} bytes, allocated by 0x\w+ \(kmalloc_planted_leak\+0x")
+        self.assertEqual(done.out.count("allocated by"), 2, str(done))
+        self.assertIn("not ok 1 - kmalloc_planted_leak", done.out)
+        self.assertIn("1..0", boot("test=kmalloc_planted*", 2).out)
+
     def test_too_many_harts_or_words_fail(self):
         for arguments, harts, reason in (("poweroff=1", 65, "more than 64 harts"),
                                          ("bench=" + "x" * 1100, 1, "bootargs too long")):

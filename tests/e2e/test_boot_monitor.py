@@ -59,15 +59,19 @@ class Terminal:
         os.close(self.fd)
 
 
-class MonitorTest(support.TestCase):
+class MonitorCase(support.TestCase):
+    WORDS = ()
+
     def setUp(self):
         super().setUp()
-        self.terminal = Terminal(["make", "run", "HARTS=2", "MEM=256M"])
+        self.terminal = Terminal(["make", "run", "HARTS=2", "MEM=256M", *self.WORDS])
         self.addCleanup(self.terminal.close)
         self.terminal.expect(PROMPT, 240)
 
+
+class MonitorTest(MonitorCase):
     def assert_help(self, text):
-        for command in ("help", "harts", "mem", "bench", "stats", "poweroff"):
+        for command in ("help", "harts", "mem", "heap", "bench", "stats", "poweroff"):
             self.assertIn(command, text)
 
     def test_help(self):
@@ -85,6 +89,17 @@ class MonitorTest(support.TestCase):
 
     def test_stats(self):
         self.assertIn("lock_acquire", self.terminal.command("stats"))
+
+    def test_heap(self):
+        text = self.terminal.command("heap")
+        for part in ("guard off", " KiB in 1 block,", "reserved", "fragmentation"):
+            self.assertIn(part, text)
+        self.assertIn("sound", self.terminal.command("heap check"))
+
+    def test_heap_without_call_sites(self):
+        """It says how to have them."""
+        for action in ("mark", "since"):
+            self.assertIn("make run ARGS=kernel.guard=1", self.terminal.command(f"heap {action}"))
 
     def test_bench(self):
         text = self.terminal.command("bench frame.churn", 240)
@@ -136,6 +151,29 @@ class MonitorTest(support.TestCase):
         self.terminal.expect("panic: ")
         self.terminal.expect("monitor_run")
         self.assertNotEqual(self.terminal.process.wait(60), 0)
+
+
+class GuardedMonitorTest(MonitorCase):
+    WORDS = ("HEAP=firstfit", "FRAME=cascade", "LOCK=ticket", "ARGS=kernel.guard=1")
+
+    def test_heap(self):
+        text = self.terminal.command("heap")
+        for part in ("firstfit over frames of cascade, lock ticket, guard on", "asked for", "inside blocks 0."):
+            self.assertIn(part, text)
+
+    def test_checkpoints(self):
+        self.assertRegex(self.terminal.command("heap since"), r"since boot.*\s+1 block, \d+ bytes, allocated by .*\(monitor_run\+")
+        self.terminal.command("heap mark")
+        self.terminal.command("bench lock.counter", 240)
+        self.assertIn("nothing is left", self.terminal.command("heap since"))
+        self.assertIn("every block is accounted for", self.terminal.command("heap check"))
+
+
+class ChoiceTest(support.TestCase):
+    def test_an_unknown_heap_is_answered_by_the_list(self):
+        done = support.make("run", "HARTS=1", "MEM=256M", "HEAP=nosuch")
+        self.assertNotEqual(done.status, 0)
+        self.assertRegex(done.out, r"kernel.heap=nosuch: no such choice; valid: .*bestfit.*firstfit")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /*
  * Tests that run inside the guest. TEST(name) { … } registers itself; CHECK() may be used on any hart. A failed
- * check is reported and the test goes on, so that one run shows all that is wrong. Output is TAP.
+ * check is reported and the test goes on, so that one run shows all that is wrong. A test that leaves behind blocks of
+ * the kernel's heap fails, with the call sites. Output is TAP.
  */
 #ifndef TESTS_KERNEL_TEST_H
 #define TESTS_KERNEL_TEST_H
@@ -10,13 +11,17 @@
 struct test {
     const char *name;
     void (*run)(void);
+    bool planted; /* fails on purpose; left out but where it is named in full, and alone */
 };
 
 LINK_SET_DECLARE(tests, const struct test);
 
-#define TEST(id)                                                                                             \
+#define TEST(id)         TEST_REGISTER(id, false)
+#define TEST_PLANTED(id) TEST_REGISTER(id, true)
+
+#define TEST_REGISTER(id, is_planted)                                                                        \
     static void id(void);                                                                                    \
-    static const struct test id##_test = {.name = #id, .run = id};                                           \
+    static const struct test id##_test = {.name = #id, .run = id, .planted = is_planted};                    \
     LINK_SET_ADD(tests, id##_test);                                                                          \
     static void id(void)
 

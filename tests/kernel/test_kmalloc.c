@@ -201,6 +201,13 @@ TEST(kmalloc_checkpoint_names_call_sites)
     kfree(old);
 }
 
+/* What the runner must find: tests/e2e/test_boot_crash.py names this one. */
+TEST_PLANTED(kmalloc_planted_leak)
+{
+    void *volatile lost[] = {kmalloc(100), kmalloc(30), kzalloc(200)};
+    kfree(lost[1]);
+}
+
 /* Runs `heap ACTION`, or `heap` for NULL. */
 static int run_heap_command(char *action)
 {

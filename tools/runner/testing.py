@@ -8,6 +8,7 @@ import concurrent.futures
 import fnmatch
 import glob
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,9 @@ from .tap import Tap, Test
 
 ACCEPTED = ("T", "QEMU", "MEM", "HARTS", "ARGS")
 GUEST_HARTS = (1, 2, 5, 8)
+# On each heap the kernel boots and does what concerns its own memory; the whole suite runs on the default one.
+HEAP_HARTS = 2
+HEAP_TESTS = "kmalloc_*,machine_*,smp_*,bench_memory_is_counted"
 GUEST_STALL_S = 60
 GUEST_LIMIT_S = 240
 PROGRAM_LIMIT_S = 300
@@ -129,6 +133,7 @@ class Suites:
         for harts in self.settings.harts(GUEST_HARTS):
             listed.append((f"guest {harts} hart{'s' if harts > 1 else ''}", False,
                            lambda name, n=harts: self._guest(name, n)))
+        listed.append(("guest each kernel.heap", False, self._guest_heaps))
         for path in sorted(glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))):
             module = os.path.splitext(os.path.basename(path))[0]
             listed.append((f"e2e {module}", not module.startswith("test_boot_"),
@@ -196,11 +201,35 @@ class Suites:
         status, lines = self.processes.run(command, PROGRAM_LIMIT_S, clean_environment())
         return self._from_tap(name, status, lines)
 
+    def _command(self, harts, *words):
+        return Qemu(self.settings).command(os.path.join(ROOT, "build", "check", "hartscale.elf"), harts,
+                                           self.settings.memory(), self.settings.bootargs(*words))
+
+    def _heaps(self):
+        """The names of the heaps, which the kernel says when it is asked for one that there is not."""
+        refusal = re.compile(r"error: kernel\.heap=.* valid: (.*)")
+        with Machine(self._command(1, "kernel.heap=none")) as machine:
+            machine.limit(GUEST_LIMIT_S)
+            for line in machine.lines(GUEST_STALL_S):
+                if refusal.match(line):
+                    return refusal.match(line)[1].split(", ")
+        raise Failure("the kernel does not say which heaps there are")
+
+    def _guest_heaps(self, name):
+        """All or none are run: T= chooses the suite."""
+        outcome = Outcome(name, [])
+        if self.filter(name):
+            for heap in self._heaps():
+                run = self._boot(name, self._command(HEAP_HARTS, f"test={HEAP_TESTS}", f"kernel.heap={heap}"))
+                outcome.tests += [Test(f"{heap}: {test.name}", test.status, test.text) for test in run.tests]
+        return outcome
+
     def _guest(self, name, harts):
         pattern = "*" if self.filter(name) else self.filter.glob()
-        command = Qemu(self.settings).command(
-            os.path.join(ROOT, "build", "check", "hartscale.elf"), harts, self.settings.memory(),
-            self.settings.bootargs(f"test={pattern}"))
+        return self._boot(name, self._command(harts, f"test={pattern}"))
+
+    def _boot(self, name, command):
+        """What came of the tests of a boot."""
         tap, session = Tap(), Session(lambda point: None, lambda point, result: None)
         problem = None
         with Machine(command) as machine:
