@@ -154,10 +154,11 @@ struct bench_run {
 const struct workload *workload_at(size_t i);
 const char *workload_name_at(size_t i);
 
-/** bench_buffer - memory for a workload's state, zeroed; NULL when there is none.
- *  bench_buffer_free - give it back, with the size it was asked for; NULL is fine. */
+/** bench_buffer - memory for a workload's state, zeroed, up to HEAP_BYTES_MAX; NULL when there is none. On pages of its own,
+ *  aligned to its size rounded up to a power of two, whichever heap the kernel runs on: nothing that is measured shares
+ *  a line with it. bench_buffer_free - give it back; NULL is fine. */
 void *bench_buffer(size_t bytes);
-void bench_buffer_free(void *buffer, size_t bytes);
+void bench_buffer_free(void *buffer);
 
 /** bench_figure - a finding for the results: value / per as a decimal, or value alone where per is 1; null where
  *  per is 0. At most BENCH_FIGURES_MAX. */

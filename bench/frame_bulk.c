@@ -32,10 +32,10 @@ static void teardown(struct bench_run *bench)
     struct bulk *bulk = bench->state;
     if (!bulk)
         return;
-    bench_buffer_free(bulk->held, array_bytes(bulk));
-    bench_buffer_free(bulk->order, array_bytes(bulk));
-    bench_buffer_free(bulk->mine, array_bytes(bulk));
-    bench_buffer_free(bulk, sizeof(*bulk));
+    bench_buffer_free(bulk->held);
+    bench_buffer_free(bulk->order);
+    bench_buffer_free(bulk->mine);
+    bench_buffer_free(bulk);
     bench->state = NULL;
 }
 

@@ -54,11 +54,6 @@ struct exhaust {
     struct holder holders[HART_MAX];
 };
 
-static size_t frames_bytes(const struct bench_run *bench, const struct exhaust *exhaust)
-{
-    return bench->nharts * exhaust->capacity * sizeof(uint32_t);
-}
-
 static void hold(struct bench_hart *hart, struct holder *holder, pfn_t pfn)
 {
     if (likely(!pfn_is_none(pfn)))
@@ -106,8 +101,8 @@ static void teardown(struct bench_run *bench)
         while (holder->count > 0)
             frame_free(&bench->arena, let_go(&bench->harts[i], holder), 0);
     }
-    bench_buffer_free(exhaust->frames, frames_bytes(bench, exhaust));
-    bench_buffer_free(exhaust, sizeof(*exhaust));
+    bench_buffer_free(exhaust->frames);
+    bench_buffer_free(exhaust);
     bench->state = NULL;
 }
 
@@ -121,7 +116,7 @@ static int setup(struct bench_run *bench)
     exhaust->last = MAX(quota / LAST_DIVISOR, 1ul);
     exhaust->slack = quota / SLACK_DIVISOR;
     exhaust->capacity = quota + 1 + exhaust->slack + MORE_FRAMES;
-    exhaust->frames = bench_buffer(frames_bytes(bench, exhaust));
+    exhaust->frames = bench_buffer(bench->nharts * exhaust->capacity * sizeof(uint32_t));
     if (!exhaust->frames) {
         teardown(bench);
         return ERR_NO_MEMORY;

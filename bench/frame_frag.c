@@ -56,16 +56,6 @@ struct frag {
     struct ager agers[HART_MAX];
 };
 
-static size_t blocks_bytes(const struct bench_run *bench, const struct frag *frag)
-{
-    return bench->nharts * frag->share * sizeof(block_t);
-}
-
-static size_t huge_bytes(const struct bench_run *bench, const struct frag *frag)
-{
-    return bench->nharts * frag->nhuge * sizeof(uint32_t);
-}
-
 /* P(order) = 3/4, 1/8, 1/16, 1/16: 1.75 frames on average. */
 static unsigned random_order(uint64_t bits)
 {
@@ -162,9 +152,9 @@ static void teardown(struct bench_run *bench)
         for (size_t k = 0; k < ager->count; k++)
             frame_free(&bench->arena, pfn_add(bench->arena.base, ager->blocks[k] >> 2), ager->blocks[k] & 3);
     }
-    bench_buffer_free(frag->blocks, blocks_bytes(bench, frag));
-    bench_buffer_free(frag->huge, huge_bytes(bench, frag));
-    bench_buffer_free(frag, sizeof(*frag));
+    bench_buffer_free(frag->blocks);
+    bench_buffer_free(frag->huge);
+    bench_buffer_free(frag);
     bench->state = NULL;
 }
 
@@ -189,8 +179,8 @@ static int setup(struct bench_run *bench)
     bench->state = frag;
     frag->share = bench->arena.nframes / bench->nharts;
     frag->nhuge = bench->arena.nframes >> FRAME_ORDER_HUGE;
-    frag->blocks = bench_buffer(blocks_bytes(bench, frag));
-    frag->huge = bench_buffer(huge_bytes(bench, frag));
+    frag->blocks = bench_buffer(bench->nharts * frag->share * sizeof(block_t));
+    frag->huge = bench_buffer(bench->nharts * frag->nhuge * sizeof(uint32_t));
     if (!frag->blocks || !frag->huge) {
         teardown(bench);
         return ERR_NO_MEMORY;

@@ -22,14 +22,9 @@ struct window {
     struct block blocks[WINDOW];
 } CACHE_ALIGNED;
 
-static size_t windows_bytes(const struct bench_run *bench)
-{
-    return bench->nharts * sizeof(struct window);
-}
-
 static int setup(struct bench_run *bench)
 {
-    struct window *windows = bench_buffer(windows_bytes(bench));
+    struct window *windows = bench_buffer(bench->nharts * sizeof(struct window));
     if (!windows)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < bench->nharts; i++) {
@@ -73,7 +68,7 @@ static void teardown(struct bench_run *bench)
                 frame_free(&bench->arena, block->pfn, block->order);
         }
     }
-    bench_buffer_free(windows, windows_bytes(bench));
+    bench_buffer_free(windows);
 }
 
 const struct workload workload_frame_mixed = {

@@ -26,14 +26,9 @@ struct ring {
     pfn_t frames[RING_LINES * LINE_FRAMES] CACHE_ALIGNED;
 };
 
-static size_t rings_bytes(const struct bench_run *bench)
-{
-    return bench->nharts * sizeof(struct ring);
-}
-
 static int setup(struct bench_run *bench)
 {
-    bench->state = bench_buffer(rings_bytes(bench));
+    bench->state = bench_buffer(bench->nharts * sizeof(struct ring));
     return bench->state ? 0 : ERR_NO_MEMORY;
 }
 
@@ -93,7 +88,7 @@ static void teardown(struct bench_run *bench)
                 frame_free(&bench->arena, rings[i].frames[k & RING_MASK], 0);
         }
     }
-    bench_buffer_free(rings, rings_bytes(bench));
+    bench_buffer_free(rings);
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

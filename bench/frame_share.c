@@ -32,11 +32,6 @@ struct share {
     pfn_t frames[(HART_MAX - 1) * SPREAD_MAX + 1]; /* frame.share: hart i has that at i × spread */
 };
 
-static size_t counts_bytes(const struct bench_run *bench)
-{
-    return frame_refs_bytes(bench->arena.nframes);
-}
-
 static void teardown(struct bench_run *bench)
 {
     struct share *share = bench->state;
@@ -46,8 +41,8 @@ static void teardown(struct bench_run *bench)
     for (size_t i = 0; i < share->nframes; i++)
         while (!frame_put(&share->refs, share->frames[i], 0))
             ;
-    bench_buffer_free(share->counts, counts_bytes(bench));
-    bench_buffer_free(share, sizeof(*share));
+    bench_buffer_free(share->counts);
+    bench_buffer_free(share);
     bench->state = NULL;
 }
 
@@ -57,9 +52,9 @@ static int setup(struct bench_run *bench)
     if (!share)
         return ERR_NO_MEMORY;
     bench->state = share;
-    share->counts = bench_buffer(counts_bytes(bench));
+    share->counts = bench_buffer(frame_refs_bytes(bench->arena.nframes));
     if (!share->counts) {
-        bench_buffer_free(share, sizeof(*share));
+        bench_buffer_free(share);
         bench->state = NULL;
         return ERR_NO_MEMORY;
     }

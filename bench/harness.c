@@ -46,25 +46,22 @@ struct trial {
 
 void *bench_buffer(size_t bytes)
 {
-    size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
-    unsigned order = bits_highest(2 * frames - 1);
-    if (order > FRAME_ORDER_MAX)
-        return NULL;
-    pfn_t pfn = frame_alloc(&kernel_frames, order, FRAME_ZERO);
-    if (pfn_is_none(pfn))
+    size_t frames = MAX(DIV_CEIL(bytes, (size_t)PAGE_BYTES), 1ul);
+    size_t align = (size_t)PAGE_BYTES << bits_highest(2 * frames - 1);
+    void *buffer =
+        heap_alloc_for(&kernel_heap, MAX(bytes, (size_t)PAGE_BYTES), align, __builtin_return_address(0));
+    if (!buffer)
         return NULL;
     if (nbuffers < ARRAY_SIZE(buffers)) {
-        buffers[nbuffers].base = pfn_to_direct(pfn);
+        buffers[nbuffers].base = buffer;
         buffers[nbuffers++].bytes = bytes;
     }
-    return pfn_to_direct(pfn);
+    return memset(buffer, 0, bytes);
 }
 
-void bench_buffer_free(void *buffer, size_t bytes)
+void bench_buffer_free(void *buffer)
 {
-    size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
-    if (buffer)
-        frame_free(&kernel_frames, paddr_to_pfn_floor(direct_to_paddr(buffer)), bits_highest(2 * frames - 1));
+    kfree(buffer);
 }
 
 void bench_describe_buffers(struct parts *parts)
@@ -85,6 +82,18 @@ int bench_prepare(void)
         }
     }
     return 0;
+}
+
+void bench_finish(void)
+{
+    for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++) {
+        bench_buffer_free(merged[kind]);
+        merged[kind] = NULL;
+        for (unsigned i = 0; i < hart_count(); i++) {
+            bench_buffer_free(bench_harts[i].latency[kind]);
+            bench_harts[i].latency[kind] = NULL;
+        }
+    }
 }
 
 void bench_figure(struct bench_run *run, const char *name, uint64_t value, uint64_t per)

@@ -34,8 +34,10 @@ struct bench_result {
     struct bench_figure figures[BENCH_FIGURES_MAX]; /* of the workload */
 };
 
-/** bench_prepare - buffers for histograms; once, before the first data point. 0 or ERR_NO_MEMORY. */
+/** bench_prepare - buffers for histograms, before the first data point. 0 or ERR_NO_MEMORY.
+ *  bench_finish - give them back, behind the last, and after a failure. */
 int bench_prepare(void);
+void bench_finish(void);
 
 /**
  * bench_measure - measure one data point.

@@ -67,11 +67,6 @@ struct frag {
     struct ager agers[HART_MAX];
 };
 
-static size_t blocks_bytes(const struct bench_run *bench, const struct frag *frag)
-{
-    return bench->nharts * frag->blocks_max * sizeof(struct block);
-}
-
 static ALWAYS_INLINE size_t random_bytes(const struct sizes *sizes, uint64_t bits)
 {
     unsigned exponent = sizes->first + ((bits & 0xffff) * (sizes->last - sizes->first + 1) >> 16);
@@ -198,8 +193,8 @@ static void teardown(struct bench_run *bench)
     for (unsigned i = 0; frag->blocks && i < bench->nharts; i++)
         for (size_t k = 0; k < frag->agers[i].count; k++)
             heap_free(&bench->heap, frag->agers[i].blocks[k].base);
-    bench_buffer_free(frag->blocks, blocks_bytes(bench, frag));
-    bench_buffer_free(frag, sizeof(*frag));
+    bench_buffer_free(frag->blocks);
+    bench_buffer_free(frag);
     bench->state = NULL;
 }
 
@@ -210,7 +205,7 @@ static int setup(struct bench_run *bench)
         return ERR_NO_MEMORY;
     bench->state = frag;
     frag->blocks_max = PEAK_BYTES / bench->nharts / BYTES_MIN + 1;
-    frag->blocks = bench_buffer(blocks_bytes(bench, frag));
+    frag->blocks = bench_buffer(bench->nharts * frag->blocks_max * sizeof(struct block));
     for (unsigned i = 0; frag->blocks && i < bench->nharts; i++) {
         frag->agers[i].blocks = &frag->blocks[i * frag->blocks_max];
         rng_seed(&frag->agers[i].rng, bench->seed, HART_MAX + i); /* streams that other trials do not have */

@@ -46,11 +46,6 @@ struct server {
 
 _Static_assert(HART_MAX *ARRAYS <= RING_SLOTS, "all arrays may wait for one hart");
 
-static size_t servers_bytes(const struct bench_run *bench)
-{
-    return bench->nharts * sizeof(struct server);
-}
-
 static struct server *server_of(const struct bench_run *bench, unsigned index)
 {
     return &((struct server *)bench->state)[index % bench->nharts];
@@ -115,7 +110,7 @@ static void take_turn(void *argument)
 
 static int setup(struct bench_run *bench)
 {
-    bench->state = bench_buffer(servers_bytes(bench));
+    bench->state = bench_buffer(bench->nharts * sizeof(struct server));
     if (!bench->state)
         return ERR_NO_MEMORY;
     bench_each(bench, fill);
@@ -143,7 +138,7 @@ static void teardown(struct bench_run *bench)
         for (unsigned k = 0; k < SLOTS; k++)
             heap_free(&bench->heap, array->slots[k].block);
     }
-    bench_buffer_free(bench->state, servers_bytes(bench));
+    bench_buffer_free(bench->state);
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

@@ -23,11 +23,6 @@ struct live {
         *blocks; /* of each hart twice that, of which the first half has live ones in the trials */
 };
 
-static size_t blocks_bytes(const struct bench_run *bench, const struct live *live)
-{
-    return bench->nharts * 2 * live->share * sizeof(struct live_block);
-}
-
 static struct live_block *blocks_of(const struct bench_run *bench, unsigned hart)
 {
     const struct live *live = bench->state;
@@ -80,8 +75,8 @@ static void teardown(struct bench_run *bench)
     for (unsigned i = 0; live->blocks && i < bench->nharts; i++)
         for (size_t k = 0; k < live->share; k++)
             heap_free(&bench->heap, blocks_of(bench, i)[k].pointer);
-    bench_buffer_free(live->blocks, blocks_bytes(bench, live));
-    bench_buffer_free(live, sizeof(*live));
+    bench_buffer_free(live->blocks);
+    bench_buffer_free(live);
     bench->state = NULL;
 }
 
@@ -92,7 +87,7 @@ static int setup(struct bench_run *bench, size_t blocks)
         return ERR_NO_MEMORY;
     bench->state = live;
     live->share = DIV_CEIL(blocks, bench->nharts);
-    live->blocks = bench_buffer(blocks_bytes(bench, live));
+    live->blocks = bench_buffer(bench->nharts * 2 * live->share * sizeof(struct live_block));
     if (!live->blocks) {
         teardown(bench);
         return ERR_NO_MEMORY;

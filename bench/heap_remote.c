@@ -27,11 +27,6 @@ struct batch {
     void *blocks[BATCH_BLOCKS];
 };
 
-static size_t rings_bytes(const struct bench_run *bench)
-{
-    return bench->nharts * sizeof(struct ring);
-}
-
 static struct ring *ring_to(const struct bench_run *bench, unsigned index)
 {
     return &((struct ring *)bench->state)[index % bench->nharts];
@@ -89,7 +84,7 @@ static void send(void *argument)
 
 static int setup(struct bench_run *bench)
 {
-    bench->state = bench_buffer(rings_bytes(bench));
+    bench->state = bench_buffer(bench->nharts * sizeof(struct ring));
     if (!bench->state)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < UNDER_WAY; i++)
@@ -120,7 +115,7 @@ static void teardown(struct bench_run *bench)
             heap_free(&bench->heap, batch);
         }
     }
-    bench_buffer_free(bench->state, rings_bytes(bench));
+    bench_buffer_free(bench->state);
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

@@ -61,7 +61,7 @@ static int look(struct source *source, const void *file, size_t bytes)
         uint64_t *ended = bench_buffer(bits);
         fault = (struct heap_trace_fault){"no memory to check it", 0};
         error = ended ? heap_trace_check(&source->trace, ended, &fault) : ERR_NO_MEMORY;
-        bench_buffer_free(ended, bits);
+        bench_buffer_free(ended);
     }
     if (error)
         writer_format(&why.writer, "%s is no right trace of heap calls: byte %zu: %s", source->file,

@@ -22,11 +22,6 @@ struct tester {
     void *blocks[BLOCKS];
 } CACHE_ALIGNED;
 
-static size_t testers_bytes(const struct bench_run *bench)
-{
-    return bench->nharts * sizeof(struct tester);
-}
-
 /* So many calls of the heap, from the place on. */
 static ALWAYS_INLINE void advance(
     struct bench_hart *hart, struct tester *tester, uint64_t calls, const bool timed)
@@ -73,7 +68,7 @@ static void to_its_place(void *argument)
 /* All harts have been through one cycle at the same time, so the pages for that are there. */
 static int setup(struct bench_run *bench)
 {
-    bench->state = bench_buffer(testers_bytes(bench));
+    bench->state = bench_buffer(bench->nharts * sizeof(struct tester));
     if (!bench->state)
         return ERR_NO_MEMORY;
     bench_each(bench, half_a_cycle);
@@ -109,7 +104,7 @@ static void teardown(struct bench_run *bench)
     for (unsigned i = 0; i < bench->nharts; i++)
         for (unsigned k = oldest(&testers[i]); k < newest(&testers[i]); k++)
             heap_free(&bench->heap, testers[i].blocks[k]);
-    bench_buffer_free(testers, testers_bytes(bench));
+    bench_buffer_free(testers);
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

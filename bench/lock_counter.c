@@ -87,7 +87,7 @@ static int check(struct bench_run *bench, struct writer *why)
 
 static void teardown(struct bench_run *bench)
 {
-    bench_buffer_free(bench->state, sizeof(struct counter_state));
+    bench_buffer_free(bench->state);
 }
 
 static void describe(struct bench_run *bench, struct parts *parts)

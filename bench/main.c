@@ -73,9 +73,20 @@ static int check_machine(void)
             chosen->frame, chosen->bench);
         return ERR_INVALID;
     }
-    error = bench_prepare();
+    return 0;
+}
+
+/* With what all data points need. */
+static int begin(void)
+{
+    int error = check_machine();
     if (error)
+        return error;
+    error = bench_prepare();
+    if (error) {
         console_format("error: no memory for the histograms of %u harts\n", hart_count());
+        bench_finish();
+    }
     return error;
 }
 
@@ -107,12 +118,13 @@ static void measure_point(const struct bench_point *point, void *argument)
 static int run_bench(void)
 {
     struct progress progress = {.for_people = false};
-    int error = check_machine();
+    int error = begin();
     if (error)
         return error;
     report_plan(points_for_each(NULL, NULL), points_total());
     points_for_each(measure_point, &progress);
     report_end(progress.failed);
+    bench_finish();
     return progress.failed ? ERR_CORRUPT : 0;
 }
 
@@ -141,10 +153,12 @@ static int bench_command_run(unsigned argc, char **argv)
         console_format("%s\n", text);
         return error;
     }
-    error = check_machine();
-    if (!error)
-        points_for_each(measure_point, &progress);
-    return error;
+    error = begin();
+    if (error)
+        return error;
+    points_for_each(measure_point, &progress);
+    bench_finish();
+    return 0;
 }
 
 COMMAND(bench_command, .name = "bench", .usage = "[NAME[,NAME…]]",

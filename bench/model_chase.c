@@ -25,7 +25,6 @@
 
 struct chase {
     void *tables;
-    size_t tables_bytes;
     size_t loads; /* of one way around */
     void **start;
     struct {
@@ -108,10 +107,9 @@ static int setup(struct bench_run *bench)
     struct chase *chase = bench_buffer(sizeof(*chase));
     if (!chase)
         return ERR_NO_MEMORY;
-    chase->tables_bytes = paging_window_tables(bytes, leaf_shift);
-    chase->tables = bench_buffer(chase->tables_bytes);
+    chase->tables = bench_buffer(paging_window_tables(bytes, leaf_shift));
     if (!chase->tables) {
-        bench_buffer_free(chase, sizeof(*chase));
+        bench_buffer_free(chase);
         return ERR_NO_MEMORY;
     }
     link_up(
@@ -158,8 +156,8 @@ static void teardown(struct bench_run *bench)
     struct chase *chase = bench->state;
     paging_window_unmap();
     smp_call(hart_mask_first(hart_count()), flush_one, NULL);
-    bench_buffer_free(chase->tables, chase->tables_bytes);
-    bench_buffer_free(chase, sizeof(*chase));
+    bench_buffer_free(chase->tables);
+    bench_buffer_free(chase);
 }
 
 static void parameters(struct json *json)

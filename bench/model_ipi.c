@@ -57,7 +57,7 @@ static void run(struct bench_hart *hart, uint64_t rounds)
 
 static void teardown(struct bench_run *bench)
 {
-    bench_buffer_free(bench->state, sizeof(struct ipi));
+    bench_buffer_free(bench->state);
 }
 
 const struct workload workload_model_ipi = {

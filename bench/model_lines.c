@@ -45,7 +45,7 @@ static int setup(struct bench_run *bench)
 
 static void teardown(struct bench_run *bench)
 {
-    bench_buffer_free(bench->state, sizeof(struct lines));
+    bench_buffer_free(bench->state);
 }
 
 /* --- ping-pong --- */

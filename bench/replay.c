@@ -71,7 +71,7 @@ static int wide_make(struct wide *wide, size_t entries, size_t entry_bytes)
 static void wide_unmake(struct wide *wide)
 {
     for (size_t i = 0; i < CHUNKS_MAX; i++)
-        bench_buffer_free(wide->chunks[i], CHUNK_BYTES);
+        bench_buffer_free(wide->chunks[i]);
     memset(wide, 0, sizeof(*wide));
 }
 
@@ -266,21 +266,6 @@ static void emit_closing(const struct heap_trace *trace)
         emit(i, REPLAY_END, 0, 0, 0);
 }
 
-static size_t programs_bytes(unsigned nharts)
-{
-    return nharts * sizeof(struct replay_program);
-}
-
-static size_t own_bytes(unsigned nharts)
-{
-    return nharts * sizeof(struct list);
-}
-
-static size_t between_bytes(unsigned nharts)
-{
-    return (size_t)nharts * nharts * sizeof(struct list);
-}
-
 /* Every object a place of its own, and each list a line that is not full: there cannot be more. */
 static uint32_t places_bound(const struct heap_trace *trace, unsigned nharts, unsigned copies)
 {
@@ -293,23 +278,22 @@ static int make_tables(struct replay *replay, const struct heap_trace *trace)
 {
     unsigned nharts = replay->nharts;
     maker.places_max = places_bound(trace, nharts, replay->copies);
-    replay->places_bytes = maker.places_max * sizeof(replay->places[0]);
-    replay->places = bench_buffer(replay->places_bytes);
-    replay->programs = bench_buffer(programs_bytes(nharts));
+    replay->places = bench_buffer(maker.places_max * sizeof(replay->places[0]));
+    replay->programs = bench_buffer(nharts * sizeof(struct replay_program));
     maker.next = bench_buffer(maker.places_max * sizeof(maker.next[0]));
-    maker.own = bench_buffer(own_bytes(nharts));
-    maker.between = bench_buffer(between_bytes(nharts));
+    maker.own = bench_buffer(nharts * sizeof(struct list));
+    maker.between = bench_buffer((size_t)nharts * nharts * sizeof(struct list));
     if (!replay->places || !replay->programs || !maker.next || !maker.own || !maker.between)
         return ERR_NO_MEMORY;
     int error = wide_make(&maker.objects, trace->objects, sizeof(struct object));
     return error ? error : wide_make(&maker.homes, (size_t)trace->objects * replay->copies, sizeof(uint32_t));
 }
 
-static void unmake_tables(unsigned nharts)
+static void unmake_tables(void)
 {
-    bench_buffer_free(maker.next, maker.places_max * sizeof(maker.next[0]));
-    bench_buffer_free(maker.own, own_bytes(nharts));
-    bench_buffer_free(maker.between, between_bytes(nharts));
+    bench_buffer_free(maker.next);
+    bench_buffer_free(maker.own);
+    bench_buffer_free(maker.between);
     wide_unmake(&maker.objects);
     wide_unmake(&maker.homes);
 }
@@ -329,7 +313,7 @@ int replay_make(struct replay *replay, const struct heap_trace *trace, unsigned 
         emit_calls(trace);
         emit_closing(trace);
     }
-    unmake_tables(nharts);
+    unmake_tables();
     if (maker.error)
         replay_unmake(replay);
     return maker.error;
@@ -339,9 +323,9 @@ void replay_unmake(struct replay *replay)
 {
     for (void *piece = replay->pieces, *next; piece; piece = next) {
         next = *(void **)piece;
-        bench_buffer_free(piece, PIECE_BYTES);
+        bench_buffer_free(piece);
     }
-    bench_buffer_free(replay->programs, programs_bytes(replay->nharts));
-    bench_buffer_free(replay->places, replay->places_bytes);
+    bench_buffer_free(replay->programs);
+    bench_buffer_free(replay->places);
     memset(replay, 0, sizeof(*replay));
 }

@@ -61,7 +61,6 @@ struct replay_program {
 struct replay {
     struct replay_program *programs; /* one a hart */
     void *_Atomic *places; /* in lines of eight, each of them one hart's or for what one hands to one other */
-    size_t places_bytes;
     void *pieces; /* all steps */
     uint32_t nplaces;
     unsigned nharts, copies;

@@ -184,6 +184,13 @@ static int make_hands(void)
     return 0;
 }
 
+static void drop_hands(void)
+{
+    bench_buffer_free(stress.counts);
+    for (unsigned i = 0; i < hart_count(); i++)
+        bench_buffer_free(stress.harts[i].held);
+}
+
 /* Who names designs of one sort means no others. */
 static bool has_frame(const struct frame_allocator_ops *frame)
 {
@@ -262,12 +269,14 @@ static int run_stress(void)
     stress.seed = bench_selection()->seed;
     if (make_hands()) {
         console_format("error: no memory for what %u harts hold\n", hart_count());
+        drop_hands();
         return ERR_NO_MEMORY;
     }
     plant_set(stress.planted);
     while (!over())
         stress_every_variant();
     report(began);
+    drop_hands();
     return failed() ? ERR_CORRUPT : 0;
 }
 

@@ -6,6 +6,7 @@
 #include "arch/clock.h"
 #include "arch/console.h"
 #include "arch/panic.h"
+#include "lib/error.h"
 #include "lib/line_edit.h"
 #include "lib/string.h"
 #include "mm/memory.h"
@@ -152,16 +153,21 @@ static enum line_event read_line(struct line_edit *edit)
 
 int monitor_run(void)
 {
-    static struct line_edit edit; /* too large for a stack */
-    line_edit_init(&edit, console_writer(), "hartscale> ", command_name_at);
+    struct line_edit *edit = kmalloc(sizeof(*edit)); /* with its history too large for a stack */
+    if (!edit) {
+        console_format("error: no memory for the monitor\n");
+        return ERR_NO_MEMORY;
+    }
+    line_edit_init(edit, console_writer(), "hartscale> ", command_name_at);
     console_format("hartscale: `help` lists the commands, `poweroff` ends\n");
     leaving = false;
     while (!leaving) {
-        switch (read_line(&edit)) {
-        case LINE_DONE: execute(edit.text); break;
+        switch (read_line(edit)) {
+        case LINE_DONE: execute(edit->text); break;
         case LINE_END: leaving = true; break;
         default: break;
         }
     }
+    kfree(edit);
     return 0;
 }

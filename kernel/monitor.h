@@ -22,7 +22,7 @@ LINK_SET_DECLARE(commands, const struct command);
     static const struct command id = {__VA_ARGS__};                                                          \
     LINK_SET_ADD(commands, id)
 
-/** monitor_run - read and run commands until `poweroff`. Boot hart. Returns 0. */
+/** monitor_run - read and run commands until `poweroff`. Boot hart. Returns 0 or ERR_NO_MEMORY. */
 int monitor_run(void);
 
 #endif

@@ -125,9 +125,8 @@ void *heap_aligned(struct heap *heap, size_t bytes, size_t align)
                                : heap_large_alloc(heap, bytes, align);
 }
 
-void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
+void *heap_alloc_for(struct heap *heap, size_t bytes, size_t align, const void *caller)
 {
-    const void *caller = __builtin_return_address(0);
     if (!IS_POWER_OF_TWO(align) || align > HEAP_BYTES_MAX || bytes > HEAP_BYTES_MAX)
         return NULL;
     if (align <= HEAP_ALIGN)
@@ -135,6 +134,11 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
     bytes = MAX(bytes, (size_t)1);
     return heap->guarded ? heap_guard_alloc_aligned(heap, bytes, align, caller)
                          : heap_aligned(heap, bytes, align);
+}
+
+void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
+{
+    return heap_alloc_for(heap, bytes, align, __builtin_return_address(0));
 }
 
 void heap_free_for(struct heap *heap, void *pointer, const void *caller)

@@ -191,6 +191,9 @@ void *heap_zalloc(struct heap *heap, size_t bytes);
 /** heap_alloc_aligned - the same, aligned to a power of two up to HEAP_BYTES_MAX; NULL for any other number. */
 void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align);
 
+/** heap_alloc_for - the same for functions that allocate in another's name. @caller: who is the block's call site */
+void *heap_alloc_for(struct heap *heap, size_t bytes, size_t align, const void *caller);
+
 /**
  * heap_realloc - a block of another size with the contents of this one, as far as they fit; often the same one.
  * @pointer: NULL: heap_alloc(). Only HEAP_ALIGN of its alignment is kept.

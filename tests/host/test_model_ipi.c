@@ -30,9 +30,9 @@ void *bench_buffer(size_t bytes)
     abort();
 }
 
-void bench_buffer_free(void *buffer, size_t bytes)
+void bench_buffer_free(void *buffer)
 {
-    (void)buffer, (void)bytes;
+    (void)buffer;
     abort();
 }
 

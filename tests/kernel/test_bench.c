@@ -81,6 +81,7 @@ TEST(bench_every_workload_ends_and_is_right)
                 .heap = axis == BENCH_HEAP ? heap_design_at(0) : NULL,
                 .lock = axis == BENCH_MACHINE ? NULL : &lock_ttas});
     }
+    bench_finish();
 }
 
 /* What frame.huge, frame.frag and frame.exhaust ask for is where designs differ. */
@@ -96,6 +97,7 @@ TEST(bench_every_allocator_passes_the_hard_workloads)
         }
         CHECK(result.latency[BENCH_MORE]->total > 0);
     }
+    bench_finish();
 }
 
 TEST(bench_memory_is_counted)
@@ -119,6 +121,7 @@ TEST(bench_memory_is_counted)
     variant.frame = frame_allocator_find("buddy_pcp");
     CHECK(measure_for(&workload_frame_frag, variant, 5) == 0);
     CHECK(memory->stranded_frames_max > memory->stranded_frames);
+    bench_finish();
 }
 
 /* A block that stays is what the workload does not know of: in pages, but not held. */
@@ -145,6 +148,7 @@ TEST(bench_heaps_are_inspected)
         CHECK(memory->reserved_bytes >= PAGE_BYTES && memory->reserved_bytes <= memory->reserved_bytes_max);
         CHECK(select_match("*does not validate after the run*", reason));
     }
+    bench_finish();
 }
 
 static const struct workload *const holding[] = {
@@ -182,6 +186,7 @@ TEST(bench_heap_workloads_know_what_they_hold)
         to_spoil = NULL;
         CHECK(select_match("*blocks were not as their holders left them*", reason));
     }
+    bench_finish();
 }
 
 /* The figures are of the heap before the trials, in which harts are as fast as they are. */
@@ -197,6 +202,7 @@ TEST(bench_frag_ages_a_heap_alike_each_time)
     CHECK(measure_for(&workload_heap_frag, variant, 2) == 0);
     for (unsigned i = 0; i < nfigures; i++)
         CHECK(result.figures[i].value == figures[i].value && result.figures[i].per == figures[i].per);
+    bench_finish();
 }
 
 /* More than the part of the arena that frame.exhaust leaves free, forgotten once it has been filled. */
@@ -215,6 +221,7 @@ TEST(bench_exhaust_sees_lost_frames)
     CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
     to_spoil = NULL;
     CHECK(select_match("*found nothing though a frame was free*", reason));
+    bench_finish();
 }
 
 /* A point is right only if its allocator is: a bug that no operation noticed is found behind it. */
@@ -227,4 +234,5 @@ TEST(bench_planted_bugs_fail_the_point)
     plant_set(PLANT_BITMAP_TWICE);
     CHECK(measure_for(&workload_frame_exhaust, variant, 5) == ERR_CORRUPT);
     plant_set(PLANT_NONE);
+    bench_finish();
 }

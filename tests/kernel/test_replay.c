@@ -130,6 +130,7 @@ TEST(replay_every_design)
     CHECK(bench_prepare() == 0);
     for (size_t i = 0; heap_design_at(i); i++)
         replay_random(heap_design_at(i), 4);
+    bench_finish();
 }
 
 TEST(replay_any_number_of_threads)
@@ -138,6 +139,7 @@ TEST(replay_any_number_of_threads)
     CHECK(bench_prepare() == 0);
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
         replay_random(heap_design_at(0), threads[i]);
+    bench_finish();
 }
 
 /* A trace of two threads, written by @calls. */
@@ -185,6 +187,7 @@ TEST(replay_two_threads_in_step)
     replay(heap_design_at(0), hart_count());
     check_replay(2, 20 * TURNS, 0);
     CHECK(heap_replay_set(NULL, 0) == ERR_NOT_FOUND);
+    bench_finish();
 }
 
 TEST(replay_damaged_traces_are_refused)
