@@ -82,7 +82,7 @@ static int apply_kernel_heap(const char *value, struct writer *why)
     return config_apply_choice(value, heap_design_name_at, why);
 }
 
-CONFIG_KEY(kernel_heap_key, .name = "kernel.heap", .valid = "a heap", .initial = "bestfit",
+CONFIG_KEY(kernel_heap_key, .name = "kernel.heap", .valid = "a heap", .initial = "hartbuddy",
     .apply = apply_kernel_heap);
 
 static uint64_t kernel_guard;
