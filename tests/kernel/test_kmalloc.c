@@ -62,6 +62,9 @@ TEST(kmalloc_sizes_keep_their_contents)
         kfree(others);
     }
     check_heap();
+    struct heap_stats stats;
+    heap_stats(&kernel_heap, &stats);
+    CHECK(stats.reserved_bytes_peak >= 2 * HEAP_BYTES_MAX);
 }
 
 #define KEPT 24
