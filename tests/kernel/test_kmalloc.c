@@ -222,10 +222,22 @@ static int run_heap_command(char *action)
     return ERR_NOT_FOUND;
 }
 
+static void *blocks_of_harts[HART_MAX];
+
+static void take_one(void *unused)
+{
+    (void)unused;
+    blocks_of_harts[hart_index()] = kmalloc(100 + 1000 * hart_index());
+}
+
+/* With something in each hart's part, where the design has parts. */
 TEST(kmalloc_monitor_shows_the_heap)
 {
+    smp_call(hart_mask_first(hart_count()), take_one, NULL);
     CHECK(run_heap_command(NULL) == 0 && run_heap_command("check") == 0);
     CHECK(run_heap_command("mark") == (kernel_heap.guarded ? 0 : ERR_STATE));
     CHECK(run_heap_command("since") == (kernel_heap.guarded ? 0 : ERR_STATE));
     CHECK(run_heap_command("frobnicate") == ERR_INVALID);
+    for (unsigned i = 0; i < hart_count(); i++)
+        kfree(blocks_of_harts[i]);
 }
