@@ -193,6 +193,7 @@ void heap_describe(struct heap *heap, struct parts *parts)
     parts_add(parts, "heap", heap, sizeof(*heap));
     parts_add_array(parts, "heap's counts of hart", heap->harts, sizeof(struct heap_hart), heap->nharts,
         sizeof(struct heap_hart));
+    parts_add_array(parts, "blocks in page", (const void *)heap->base, PAGE_BYTES, heap->nframes, PAGE_BYTES);
     parts_add_array(parts, "word of frame", heap->spans, sizeof(uint64_t), heap->nframes, sizeof(uint64_t));
     parts_add(parts, "metadata", heap->metadata, own);
     if (heap->ops->describe)

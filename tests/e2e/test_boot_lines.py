@@ -65,6 +65,28 @@ class LinesTest(support.TestCase):
         self.assertEqual(points["frame.churn hartcache ticket"]["contended_lines"], 0)
         self.assert_shown("bitmap: lock", "frame.churn hartcache×ticket, 4 harts: no contended line")
 
+    @staticmethod
+    def falsely_shared(point):
+        """The blocks of a heap that harts share falsely."""
+        heap = point["variant"]["heap"]
+        return [line for line in point["lines"] if line["false_sharing"] and line["name"].startswith(f"{heap}: blocks in page")]
+
+    def test_heaps(self):
+        """A heap for each hart gives two harts no line; magazines hand a hart again what another allocated."""
+        points = self.bench("BENCH=heap.cache_*", "HEAP=hartbuddy,slab")
+        for point in ("heap.cache_scratch hartbuddy ttas", "heap.cache_thrash hartbuddy ttas", "heap.cache_thrash slab ttas"):
+            self.assertEqual(points[point]["contended_lines"], 0, point)
+        lines = self.falsely_shared(points["heap.cache_scratch slab ttas"])
+        self.assertTrue(lines)
+        self.assertTrue(all("bench/marks.h:" in pc["source"] for line in lines for pc in line["pcs"]), lines)
+        self.assert_shown("heap.cache_scratch hartbuddy×ttas, 4 harts: no contended line",
+                          "writes slab: blocks in page")
+
+    def test_heaps_behind_a_lock(self):
+        """Where harts take turns with the lines of all blocks, these have names, too."""
+        rows = self.bench("BENCH=heap.cache_thrash", "HEAP=bestfit")["heap.cache_thrash bestfit ttas"]["structures"]
+        self.assertIn("bestfit: blocks in page", [row["name"] for row in rows])
+
     def test_sums(self):
         """The structures add up to all lines, and the lines' instructions to the line."""
         for point in self.bench("BENCH=frame.remote", "LOCK=ticket").values():

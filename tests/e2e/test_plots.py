@@ -86,6 +86,19 @@ class WasteTest(unittest.TestCase):
         self.assertIsNone(waste.wasted({"memory": {"arena_frames": 0, "metadata_bytes": 0, "stranded_frames_max": 0}}))
         self.assertIsNone(waste.wasted({}))
 
+    def test_heaps_by_bytes(self):
+        """What is in pages and in no block counts, and so does what is in a block but was not asked for."""
+        memory = {"arena_frames": 1000, "metadata_bytes": 4096, "live_bytes": 3000, "block_bytes": 5000, "reserved_bytes": 65536,
+                  "reserved_bytes_max": 131072}
+        self.assertEqual(waste.wasted_bytes({"memory": memory}), 4096 + 65536 - 3000)
+        self.assertIsNone(waste.wasted_bytes(point("bitmap")))
+        results = [{**point("bitmap", bench="heap.churn"), "variant": {"heap": heap}, "memory": {**memory, "metadata_bytes": bytes}}
+                   for heap, bytes in (("bestfit", 4096), ("slab", 65536))]
+        script = self.drawn(results)["heap.churn.waste"].script()
+        self.assertIn("set xlabel 'waste, bytes'", script)
+        self.assertIn("'100k' 100000", script)
+        self.assertIn("set label 'slab' at graph", script)
+
     def test_line_of_what_nothing_beats(self):
         self.assertEqual(waste._efficient([(0.2, 5), (0.1, 1), (0.3, 4), (0.4, 9)]),
                          [(0.1, 1), (0.2, 1), (0.2, 5), (0.4, 5), (0.4, 9)])

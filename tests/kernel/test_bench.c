@@ -151,8 +151,8 @@ TEST(bench_heaps_are_inspected)
     bench_finish();
 }
 
-static const struct workload *const holding[] = {
-    &workload_heap_threadtest, &workload_heap_larson, &workload_heap_remote, &workload_heap_frag};
+static const struct workload *const holding[] = {&workload_heap_threadtest, &workload_heap_larson,
+    &workload_heap_remote, &workload_heap_mixed, &workload_heap_realloc, &workload_heap_frag};
 
 /* Batches of heap.remote are larger: written to, they would not be pointers any more. */
 #define SPOILT_BYTES_MAX 512

@@ -99,7 +99,8 @@ def log_range(values, wide=False):
     return bottom, top, tics
 
 
-def _tic_label(value):
+def tic_label(value):
+    """Without digits that say nothing: 5k, 20M."""
     if value < 1:
         return f"{value:g}"
     text = si(value)
@@ -148,7 +149,7 @@ class Figure:
     def log_y(self, values):
         low, high, tics = log_range(values)
         self.bounds_y = low, high
-        labels = ", ".join(f"'{_tic_label(value)}' {value:g}" for value in tics)
+        labels = ", ".join(f"'{tic_label(value)}' {value:g}" for value in tics)
         self.settings += ["set logscale y", f"set yrange [{low:g}:{high:g}]", f"set ytics ({labels})"]
 
     def add(self, rows, how):

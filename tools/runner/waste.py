@@ -1,8 +1,9 @@
 """The figure of speed against waste: what an allocator's metadata and its caches keep from everybody, and what that buys.
-A point a variant at the largest hart count, with its name beside it."""
+A point a variant at the largest hart count, with its name beside it. Of frame allocators it is a share of the arena, all
+of which they manage; of heaps bytes, since they take what they need."""
 import math
 
-from .figure import Figure, log_range, quote
+from .figure import Figure, log_range, quote, tic_label
 from .labels import place
 
 PAGE_BYTES = 4096
@@ -23,9 +24,24 @@ def wasted(result):
     return (metadata / PAGE_BYTES + stranded) / arena
 
 
+def wasted_bytes(result):
+    """Of a heap: the bytes that are metadata, or in its pages though nobody has asked for them. None where that is not known."""
+    memory = result.get("memory") or {}
+    numbers = [memory.get(name) for name in ("metadata_bytes", "reserved_bytes", "live_bytes")]
+    if None in numbers:
+        return None
+    metadata, reserved, live = numbers
+    return metadata + reserved - live
+
+
 def _share_text(share):
     """Per cent; gnuplot takes a label of the axis for a format."""
     return f"{100 * share:g}%%"
+
+
+# What is measured of a benchmark's family, in which unit, how its numbers are written, and what it is made of.
+SHARE = (wasted, "share of the arena", _share_text, "metadata, and frames that lay in caches of single harts at worst")
+BYTES = (wasted_bytes, "bytes", tic_label, "metadata, and what is in pages of the heap but in nobody's hands")
 
 
 def _efficient(rows):
@@ -41,18 +57,19 @@ def _efficient(rows):
 class Waste(Figure):
     """Throughput over waste, both on log scales."""
 
-    def __init__(self, run, bench, harts, rows):
-        """rows: (curve, share, throughput)."""
+    def __init__(self, run, bench, harts, rows, kind):
+        """rows: (curve, waste, throughput); kind: SHARE or BYTES."""
+        _, unit, text, parts = kind
         super().__init__(run, f"{bench}.waste", f"{bench}: speed against waste at {harts} hart{'s' if harts > 1 else ''}",
                          "operations per second")
         shares, rates = [share for _, share, _ in rows], [rate for _, _, rate in rows]
         self.log_y(rates)
         low, high, tics = log_range(shares, wide=True)
-        labels = ", ".join(f"'{_share_text(value)}' {value:g}" for value in tics)
-        self.settings += ["set xlabel 'waste, share of the arena'", "set logscale x", f"set xtics ({labels})",
+        labels = ", ".join(f"'{text(value)}' {value:g}" for value in tics)
+        self.settings += [f"set xlabel 'waste, {unit}'", "set logscale x", f"set xtics ({labels})",
                           f"set xrange [{low:g}:{high:g}]", "set grid xtics"]
         corners = _efficient(list(zip(shares, rates)))
-        self.notes.append("Waste: metadata, and frames that lay in caches of single harts at worst. Better is up and left.")
+        self.notes.append(f"Waste: {parts}. Better is up and left.")
         if len(corners) > 1:
             self.notes[-1] = self.notes[-1][:-1] + "; what lies below the line is beaten in both."
             self.add(corners, "using 1:2 with lines lc rgb '#b0b0b0' dt 1 lw 1.5 notitle")
@@ -89,8 +106,9 @@ def _graph(point):
 
 
 def waste(run, bench, curves):
+    kind = BYTES if bench.startswith("heap.") else SHARE
     harts = max(n for curve in curves for n in curve.points)
     points = [(curve, curve.points[harts]) for curve in curves if harts in curve.points]
-    rows = [(curve, wasted(point), point["ops_per_sec"]) for curve, point in points]
+    rows = [(curve, kind[0](point), point["ops_per_sec"]) for curve, point in points]
     rows = [row for row in rows if row[1] and row[2]]
-    return Waste(run, bench, harts, rows) if rows else None
+    return Waste(run, bench, harts, rows, kind) if rows else None
