@@ -197,11 +197,10 @@ static void walk_heaps(struct walk *walk)
  * time that they take. */
 static bool selected(const struct workload *workload)
 {
-    if ((workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP) && strcmp(chosen.bench, "*") == 0)
-        return false;
-    if (!select_match(chosen.bench, workload->name))
-        return false;
-    return !workload->available || workload->available(NULL) == 0;
+    bool by_name = workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP;
+    bool is_chosen = by_name ? select_match_named(chosen.bench, workload->name)
+                             : select_match(chosen.bench, workload->name);
+    return is_chosen && (!workload->available || workload->available(NULL) == 0);
 }
 
 static void walk_all(struct walk *walk)

@@ -78,6 +78,18 @@ bool select_names(const char *selection, const char *name)
     return false;
 }
 
+bool select_match_named(const char *selection, const char *name)
+{
+    struct item item;
+
+    while (next_item(&selection, &item)) {
+        bool is_everything = item.length == 1 && item.text[0] == '*';
+        if (item.length > 0 && !is_everything && glob_match(item.text, item.length, name))
+            return true;
+    }
+    return false;
+}
+
 static bool matches_any(const struct item *item, const char *(*name_at)(size_t i))
 {
     const char *name;

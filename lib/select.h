@@ -16,6 +16,9 @@ bool select_match(const char *selection, const char *name);
 /** select_names - whether an item of the selection is the name itself, and not a glob that covers it. */
 bool select_names(const char *selection, const char *name);
 
+/** select_match_named - whether any item of the selection covers the name that is not `*` alone: somebody meant it, or some like it. */
+bool select_match_named(const char *selection, const char *name);
+
 /**
  * select_check - prove that every item of a selection matches something.
  * @selection: comma list; an empty item is an error

@@ -84,6 +84,12 @@ static void selection_covers_a_name(void **state)
     assert_false(select_match("", "frame.churn"));
     assert_false(select_match("", ""));
     assert_false(select_match(",", ""));
+    assert_true(select_match_named("*,frame.churn", "frame.churn"));
+    assert_true(select_match_named("lock.*,*,f*", "frame.churn"));
+    assert_true(select_match_named("**", "frame.churn"));
+    assert_false(select_match_named("*", "frame.churn"));
+    assert_false(select_match_named("lock.*,*", "frame.churn"));
+    assert_false(select_match_named("", ""));
 }
 
 static int check(const char *selection, char *text, size_t capacity)

@@ -19,6 +19,11 @@ HARTS_DEFAULT = {"model": (1, 2, 4, 8, 16), "host": (1, 2, 4, 8)}
 # project's own, what Linux has, and the best that others have proposed. Those behind one lock take most of the time, and
 # half a dozen of them differ little.
 FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp", "llfree")
+# Likewise of heaps: which of them, and in which workloads. None: they are measured when they are named only. Four of them add
+# some 160 points and about half a minute on two cores to a run.
+HEAP_DEFAULT = ()
+HEAP_BENCH_DEFAULT = ("heap.churn", "heap.threadtest", "heap.larson", "heap.remote", "heap.cache_scratch", "heap.mixed",
+                      "heap.realloc", "heap.frag")
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
 QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
@@ -38,18 +43,12 @@ class Plan:
         self.pinned = self.model is not None and settings.flag("PIN", "1")
         self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "TRACE"))
                                or " frame=" in f" {settings.text('ARGS')}")
-        # Who chooses heaps and no benchmark means those of heaps: the others would not heed it.
-        # Who gives a trace wants it replayed.
-        everything = traces.REPLAY if settings.text("TRACE") else "heap.*" if settings.word("HEAP") else "*"
-        benchmarks = settings.word("BENCH") or everything
+        self.some_heaps = self.few_frames and bool(HEAP_DEFAULT)
+        benchmarks = settings.word("BENCH") or self._everything(settings)
         self.traces = traces.Traces(settings, benchmarks)
         memory = default_memory(max(self.harts)) if self.model else "1G"
         self.memory = settings.memory(memory if settings.text("MEM") else self.traces.memory(memory, max(self.harts)))
-        self.words = [f"bench={benchmarks}", f"harts={','.join(map(str, self.harts))}"]
-        frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
-        for key, value in (("frame", frame), ("heap", settings.word("HEAP")), ("lock", settings.word("LOCK"))):
-            if value:
-                self.words.append(f"{key}={value}")
+        self.words = self._selection(settings, benchmarks)
         if settings.flag("QUICK"):
             self.words += QUICK_WORDS[self.clock]
         self.words.append(f"clock={self.clock}")
@@ -59,6 +58,22 @@ class Plan:
             self.words.append(BOOT_WORD)
         self.settings = settings
         self.qemu = Qemu(settings)
+
+    def _everything(self, settings):
+        """The benchmarks of who names none. Who chooses heaps means those of heaps: the others would not heed it. Who gives a
+        trace wants it replayed. `*` alone has no heaps, but those that stand beside it."""
+        if settings.text("TRACE"):
+            return traces.REPLAY
+        if settings.word("HEAP"):
+            return "heap.*"
+        return ",".join(["*", *(HEAP_BENCH_DEFAULT if self.some_heaps else ())])
+
+    def _selection(self, settings, benchmarks):
+        frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
+        heap = ",".join(HEAP_DEFAULT) if self.some_heaps else settings.word("HEAP")
+        chosen = (("bench", benchmarks), ("harts", ",".join(map(str, self.harts))), ("frame", frame), ("heap", heap),
+                  ("lock", settings.word("LOCK")))
+        return [f"{key}={value}" for key, value in chosen if value]
 
     def _refuse_model_variables(self, settings):
         # JOBS is make's, too, and may be there for its sake.
@@ -75,7 +90,7 @@ class Plan:
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
                      " frame.bulk takes most of them)",
-                     "kernel heaps (BENCH=heap.*), other locks under the allocators (LOCK=*)",
+                     f"{'other' if self.some_heaps else 'kernel'} heaps (BENCH=heap.*), other locks under the allocators (LOCK=*)",
                      "the machine's own costs (BENCH=model.*)"]
         return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 
