@@ -34,12 +34,10 @@ const struct slab_shape slab_shapes[SLAB_SHAPES] = {
     {2048, 0, 22},
     {2720, 2, 23},
     {4096, 3, 24},
-    {5456, 3, 25},
-    {8192, 3, 26},
+    {8192, 3, 25},
     {2720, 0, 23},
     {4096, 0, 24},
-    {5456, 1, 25},
-    {8192, 1, 26},
+    {8192, 1, 25},
 };
 
 /* A magazine has what a slab has, so that harts that load at the same time do so from different slabs and share no line
@@ -91,6 +89,7 @@ static void init_hart(struct heap *heap, unsigned hart, uintptr_t state)
 {
     struct slab_hart *self = slab_hart_of(heap, hart);
     memset(self, 0, sizeof(*self));
+    self->heap = heap;
     self->base = heap->base;
     self->bytes = heap->nframes << PAGE_SHIFT;
     self->state = state;
@@ -146,8 +145,8 @@ static int slab_init(struct heap *heap)
     all->state = (struct slab_part *)(metadata + at.state);
     all->slabs = (struct slab *)(metadata + at.slabs);
     for (size_t i = 0; i < heap->nframes * PARTS; i++) {
-        store_relaxed(&all->state[i].free, UINT32_MAX);
-        store_relaxed(&all->state[i].shape, 0);
+        store_relaxed(&all->state[i].free, UINT64_MAX);
+        store_relaxed(&all->state[i].place, 0);
     }
     memset(all->slabs, 0, heap->nframes * sizeof(struct slab));
     for (unsigned hart = 0; hart < heap->nharts; hart++)
@@ -190,7 +189,7 @@ bool slab_settle(struct heap *heap, unsigned class, uintptr_t address)
     shape = slab_shape_of(part);
     bool ours = shape != 0 && slab_is_block(heap, &slab_shapes[shape], address);
     if (!ours)
-        or_release(&part->free, slab_bit_of(address)); /* amoor.w.rl; nobody waits for what was done before */
+        or_release(&part->free, slab_bit_of(address)); /* amoor.d.rl; nobody waits for what was done before */
     for (unsigned i = SLAB_CLASSES; i-- > 0;)
         lock_release(&classes[i].lock, &nodes[i]);
     if (ours && slab_shapes[shape].class == class)
@@ -210,34 +209,38 @@ static ALWAYS_INLINE void *give_out(struct slab_cache *cache, struct slab_part *
     return (void *)block;
 }
 
-static void *take_loaded(struct heap *heap, unsigned shape)
+static void *take_loaded(struct slab_hart *self, uint64_t place)
 {
-    struct slab_hart *self = own(heap);
-    struct slab_cache *cache = &self->cache[shape];
+    struct slab_cache *cache = slab_cache_of(self, place);
+    unsigned class = place / sizeof(struct slab_cache) - 1;
     for (;;) {
-        if (cache->top == cache->loaded->round && !slab_load(heap, shape - 1, cache))
+        if (cache->top == cache->loaded->round && !slab_load(self->heap, class, cache))
             return NULL;
         uintptr_t block = *--cache->top;
         struct slab_part *part = slab_part_of(self, block);
         if (slab_claim(part, slab_bit_of(block)) &&
-            (likely(slab_shape_of(part) == shape) || slab_settle(heap, shape - 1, block)))
+            (likely(slab_place_of(part) == place) || slab_settle(self->heap, class, block)))
             return give_out(cache, part, block);
     }
 }
 
+/* The ways out of an allocation have its hart's area in the place of the heap: so the compiler need not keep that, and what
+ * is returned is from the first where it has to be. */
+
 /* The magazine is empty, or its last round is of a block that is not free. */
-static NOINLINE void *alloc_slow(struct heap *heap, unsigned shape)
+static NOINLINE void *alloc_slow(struct slab_hart *self, uint64_t place)
 {
-    struct slab_cache *cache = &own(heap)->cache[shape];
+    struct slab_cache *cache = slab_cache_of(self, place);
     cache->top -= cache->top != cache->loaded->round;
-    return take_loaded(heap, shape);
+    return take_loaded(self, place);
 }
 
 /* We have the block of the last round, but it is of another shape. */
-static NOINLINE void *alloc_other(struct heap *heap, unsigned shape)
+static NOINLINE void *alloc_other(struct slab_hart *self, uint64_t place)
 {
-    uintptr_t block = *--own(heap)->cache[shape].top;
-    return slab_settle(heap, shape - 1, block) ? (void *)block : take_loaded(heap, shape);
+    uintptr_t block = *--slab_cache_of(self, place)->top;
+    unsigned class = place / sizeof(struct slab_cache) - 1;
+    return slab_settle(self->heap, class, block) ? (void *)block : take_loaded(self, place);
 }
 
 static NOINLINE void *alloc_large(struct heap *heap, size_t bytes)
@@ -246,17 +249,17 @@ static NOINLINE void *alloc_large(struct heap *heap, size_t bytes)
     return pointer || !slab_reclaim_pages(heap) ? pointer : heap_large_alloc(heap, bytes, 1);
 }
 
-static ALWAYS_INLINE void *alloc_shape(struct heap *heap, struct slab_hart *self, unsigned shape)
+static ALWAYS_INLINE void *alloc_shape(struct slab_hart *self, unsigned shape)
 {
-    struct slab_cache *cache = &self->cache[shape];
+    uint64_t place = SLAB_PLACE(shape);
+    struct slab_cache *cache = slab_cache_of(self, place);
     uintptr_t *top = cache->top, block = top[-1];
     struct slab_part *part = slab_part_of(self, block);
-    uint32_t bit = slab_bit_of(block);
     inject_due(INJECT_LOOK);
-    if (unlikely(!slab_claim(part, bit)))
-        return alloc_slow(heap, shape);
-    if (unlikely(slab_shape_of(part) != shape))
-        return alloc_other(heap, shape);
+    if (unlikely(!slab_claim(part, slab_bit_of(block))))
+        return alloc_slow(self, place);
+    if (unlikely(slab_place_of(part) != place))
+        return alloc_other(self, place);
     cache->top = top - 1;
     return give_out(cache, part, block);
 }
@@ -267,26 +270,24 @@ static LEAF_PATH void *slab_alloc(struct heap *heap, size_t bytes)
     size_t size = (bytes - 1) / HEAP_ALIGN;
     if (unlikely(size >= SLAB_SIZES))
         return alloc_large(heap, bytes);
-    return alloc_shape(heap, self, self->shape_for[size]);
+    return alloc_shape(self, self->shape_for[size]);
 }
 
 /* Slabs end at a page, so blocks whose size is a multiple of the alignment are aligned. */
 static void *slab_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
 {
     struct slab_hart *self = own(heap);
-    if (bytes <= SLAB_BYTES_MAX) {
-        unsigned shape = self->shape_for[(bytes - 1) / HEAP_ALIGN];
-        while (slab_shapes[shape].bytes % align != 0)
-            shape++; /* the last is a multiple of all */
-        return alloc_shape(heap, self, shape);
-    }
-    return alloc_large(heap, bytes);
+    if (bytes > SLAB_BYTES_MAX)
+        return alloc_large(heap, bytes);
+    unsigned shape = self->shape_for[(bytes - 1) / HEAP_ALIGN];
+    while (slab_shapes[shape].bytes % align != 0)
+        shape++; /* the last is a multiple of all */
+    return alloc_shape(self, shape);
 }
 
 /* Says what is wrong with it. A large one is no slab's, and its state the same as that of a wrong one. */
-static NOINLINE void refuse(struct heap *heap, void *pointer)
+static ALWAYS_INLINE void refuse(struct heap *heap, void *pointer, const void *caller)
 {
-    const void *caller = __builtin_return_address(0);
     heap_span_t span = heap_span_of(heap, pointer);
     uintptr_t address = (uintptr_t)pointer;
     if (heap_span_is_large(span)) {
@@ -308,15 +309,33 @@ static NOINLINE void refuse(struct heap *heap, void *pointer)
     heap_refuse_at(heap, kind, pointer, shape->bytes, caller);
 }
 
-/* It is free; its magazine is full, or of another shape than its class's first. */
-static NOINLINE void free_slow(struct heap *heap, void *pointer, unsigned shape)
+/* The ways out of a free: called last, so that the compiler makes a jump of the call and the return address is that of the
+ * call to heap_free(). Each is reached from one place only: for the sake of a shared one GCC copies the arguments away. */
+
+static COLD void refuse_place(struct heap *heap, void *pointer)
 {
-    if (unlikely(shape ==
+    refuse(heap, pointer, __builtin_return_address(0));
+}
+
+static COLD void refuse_misaligned(struct heap *heap, void *pointer)
+{
+    refuse(heap, pointer, __builtin_return_address(0));
+}
+
+static NOINLINE void refuse_free(struct heap *heap, void *pointer)
+{
+    refuse(heap, pointer, __builtin_return_address(0));
+}
+
+/* It is free; its magazine is full, or of another shape than its class's first. */
+static NOINLINE void free_slow(struct heap *heap, void *pointer, uint64_t place)
+{
+    if (unlikely(place ==
                  0)) { /* a free that was wrong, just as another hart had claimed there what is no block */
         heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, __builtin_return_address(0));
         return;
     }
-    unsigned class = slab_shapes[shape].class;
+    unsigned class = slab_shapes[place / sizeof(struct slab_cache)].class;
     struct slab_cache *cache = &own(heap)->cache[class + 1];
     if (cache->top == cache->end)
         slab_unload(heap, class, cache);
@@ -327,26 +346,29 @@ static LEAF_PATH void slab_free(struct heap *heap, void *pointer)
 {
     struct slab_hart *self = own(heap);
     uintptr_t block = (uintptr_t)pointer;
-    if (unlikely(block - self->base >= self->bytes || !IS_ALIGNED(block, HEAP_ALIGN))) {
-        refuse(heap, pointer);
+    if (unlikely(block - self->base >= self->bytes)) {
+        refuse_place(heap, pointer);
+        return;
+    }
+    if (unlikely(!IS_ALIGNED(block, HEAP_ALIGN))) {
+        refuse_misaligned(heap, pointer);
         return;
     }
     /* Its shape while it is ours: as soon as it is free its page may be anything. */
     struct slab_part *part = slab_part_of(self, block);
-    unsigned shape = slab_shape_of(part);
-    uint32_t bit = slab_bit_of(block);
+    uint64_t place = slab_place_of(part), bit = slab_bit_of(block);
     if (plant_due(PLANT_SLAB_LOST))
         return;
-    /* Release, pairs with the acquire of whoever claims it: our use of it is over. amoor.w.rl. */
+    /* Release, pairs with the acquire of whoever claims it: our use of it is over. amoor.d.rl. */
     if (unlikely(or_release(&part->free, bit) & bit)) {
-        refuse(heap, pointer);
+        refuse_free(heap, pointer);
         return;
     }
     inject_due(INJECT_LOOK);
-    struct slab_cache *cache = &self->cache[shape];
+    struct slab_cache *cache = slab_cache_of(self, place);
     uintptr_t *top = cache->top;
     if (unlikely(top == cache->end)) {
-        free_slow(heap, pointer, shape);
+        free_slow(heap, pointer, place);
         return;
     }
     *top = block;

@@ -37,8 +37,8 @@
 
 /* Sizes are called classes; a class and an order of its spans are a shape. The first shape is none, then come those of
  * each class, then the smaller ones of the classes that have one to fall back on. */
-#define SLAB_CLASSES 27
-#define SLAB_SHAPES  32
+#define SLAB_CLASSES 26
+#define SLAB_SHAPES  30
 
 struct slab_shape {
     uint16_t bytes; /* of a block */
@@ -51,22 +51,23 @@ extern const struct slab_shape slab_shapes[SLAB_SHAPES];
 /* The largest block of a slab; behind it blocks are spans. */
 #define SLAB_BYTES_MAX ((size_t)8192)
 
-/* The state of an eighth of a frame: of 32 places where a block could begin. The shape stands in each, so that the look
- * at it costs no address of its own. */
-#define PART_BYTES (HEAP_ALIGN * 32)
+/* The state of a quarter of a frame: of 64 places where a block could begin. The shape stands in each, so that the look at
+ * it costs no address of its own, and as what makes its hart's magazines out of the hart's area. */
+#define PART_BYTES (HEAP_ALIGN * 64)
 #define PARTS      (PAGE_BYTES / PART_BYTES)
 
 struct slab_part {
-    _Atomic uint32_t free; /* 0: a block that somebody holds. Where none can begin: 1 */
-    _Atomic uint32_t
-        shape; /* of the slab that the frame is in; 0: none. Written under the lock of its class */
+    _Atomic uint64_t free; /* 0: a block that somebody holds. Where none can begin: 1 */
+    _Atomic uint64_t place; /* of the shape: SLAB_PLACE(). Written under the lock of its class */
 };
+
+#define SLAB_PLACE(shape) ((uint64_t)(shape) * sizeof(struct slab_cache))
 
 _Static_assert(PARTS * sizeof(struct slab_part) == CACHE_LINE_BYTES, "a frame has a line");
 
 /* Of each frame, for the slab layer; all under the lock of the class. */
 struct slab {
-    uint32_t home[PARTS]; /* blocks at home: free, and in no magazine. As slab_part.free */
+    uint64_t home[PARTS]; /* blocks at home: free, and in no magazine. As slab_part.free */
 
     /* In the first frame of a slab only. */
     uint32_t next, previous; /* in one of its class's rings: frame numbers */
@@ -76,8 +77,8 @@ struct slab {
 
 /* Its memory is from the metadata, so that it can be read at any time. */
 struct magazine {
-    _Atomic uint32_t never; /* 0, as slab_part.free has it for the bottom */
-    uint32_t number; /* in its class */
+    _Atomic uint64_t never; /* 0, as slab_part.free has it for the bottom */
+    uint64_t number; /* in its class */
     uintptr_t bottom; /* no block, but an address whose state would lie in `never`: what is not free */
     uintptr_t round[]; /* addresses of blocks */
 };
@@ -93,16 +94,27 @@ struct slab_cache {
 
 #define SLAB_SIZES (SLAB_BYTES_MAX / HEAP_ALIGN)
 
+/* What belongs to a hart. Its fast paths add a place to the address of this and are at the cache of the shape, so the
+ * caches come first; shape 0 has none, and in its place is what they need besides. */
 struct slab_hart {
+    union {
+        struct slab_cache cache[SLAB_SHAPES];
+        struct {
+            uintptr_t *top, *end; /* of shape 0: always full */
+            uintptr_t base; /* of the arena */
+            size_t bytes;
+            uintptr_t state; /* where the state of address 0 would be */
+            struct heap *heap;
+        };
+    };
     uint8_t shape_for[SLAB_SIZES]; /* by (bytes − 1) / HEAP_ALIGN. Each hart's own, next to the rest */
-    uintptr_t base; /* of the arena */
-    size_t bytes;
-    uintptr_t state; /* where the state of address 0 would be */
-    struct slab_cache cache[SLAB_SHAPES] CACHE_ALIGNED;
-    uint8_t unused[PAGE_BYTES - SLAB_SIZES - CACHE_LINE_BYTES - SLAB_SHAPES * sizeof(struct slab_cache)];
+    uint8_t unused[PAGE_BYTES - SLAB_SIZES - SLAB_SHAPES * sizeof(struct slab_cache)];
 };
 
 _Static_assert(sizeof(struct slab_hart) == PAGE_BYTES, "a hart's index becomes an address by a shift");
+_Static_assert(
+    offsetof(struct slab_hart, state) < sizeof(struct slab_cache), "it is all in the place of shape 0");
+_Static_assert(offsetof(struct slab_hart, shape_for) < 2048, "within the reach of an instruction's constant");
 
 /* Of a class: as many magazines as it was given, full ones first. A hart has two besides, always. */
 struct slab_depot {
@@ -157,23 +169,33 @@ static ALWAYS_INLINE struct slab_part *slab_part_of(const struct slab_hart *self
     return (struct slab_part *)(self->state + address / PART_BYTES * sizeof(struct slab_part));
 }
 
-static ALWAYS_INLINE uint32_t slab_bit_of(uintptr_t address)
+static ALWAYS_INLINE uint64_t slab_bit_of(uintptr_t address)
 {
-    return 1u << address / HEAP_ALIGN % 32;
+    return 1ull << address / HEAP_ALIGN % 64;
 }
 
 /** slab_claim - take a block if it is free. Whether it was. */
-static ALWAYS_INLINE bool slab_claim(struct slab_part *part, uint32_t bit)
+static ALWAYS_INLINE bool slab_claim(struct slab_part *part, uint64_t bit)
 {
     /* Acquire, pairs with the release of whoever set the bit: its use of the block, or the slab's making, is over.
-     * amoand.w.aq. */
+     * amoand.d.aq. */
     return atomic_fetch_and_explicit(&part->free, ~bit, memory_order_acquire) & bit;
 }
 
-/* Relaxed: who holds a block of the slab knows it; who has just claimed something has it from the claim. lw. */
-static ALWAYS_INLINE unsigned slab_shape_of(const struct slab_part *part)
+/* Relaxed: who holds a block of the slab knows it; who has just claimed something has it from the claim. ld. */
+static ALWAYS_INLINE uint64_t slab_place_of(const struct slab_part *part)
 {
-    return atomic_load_explicit(&part->shape, memory_order_relaxed);
+    return atomic_load_explicit(&part->place, memory_order_relaxed);
+}
+
+static inline unsigned slab_shape_of(const struct slab_part *part)
+{
+    return slab_place_of(part) / sizeof(struct slab_cache);
+}
+
+static ALWAYS_INLINE struct slab_cache *slab_cache_of(struct slab_hart *self, uint64_t place)
+{
+    return (struct slab_cache *)((uintptr_t)self + place);
 }
 
 /* Relaxed: a hint, or the harts are quiet. lw. */

@@ -63,7 +63,7 @@ static unsigned take_from(struct heap *heap, uint32_t frame, uintptr_t *rounds, 
     unsigned got = 0;
     wanted = MIN(wanted, first->nhome);
     for (unsigned i = 0; got < wanted; i++) {
-        uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
+        uint64_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
         uintptr_t base = slab_base(heap, frame) + i * PART_BYTES;
         for (; *home && got < wanted; *home &= *home - 1)
             rounds[got++] = base + bits_lowest(*home) * HEAP_ALIGN;
@@ -94,17 +94,17 @@ static void set_home(struct heap *heap, uint32_t frame, const struct slab_shape 
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
         size_t offset = block - slab_base(heap, frame);
-        uint32_t *home = slab_of(heap, frame + offset / PAGE_BYTES)->home;
+        uint64_t *home = slab_of(heap, frame + offset / PAGE_BYTES)->home;
         home[offset / PART_BYTES % PARTS] |= slab_bit_of(block);
     }
     slab_of(heap, frame)->nhome = slab_count(shape);
 }
 
-/* Relaxed: rounds for its blocks, or the lock, carry it on. sw. */
+/* Relaxed: rounds for its blocks, or the lock, carry it on. sd. */
 static void set_shape(struct heap *heap, uint32_t frame, unsigned nframes, unsigned shape)
 {
     for (unsigned i = 0; i < nframes * PARTS; i++)
-        store_relaxed(&slab_heap_of(heap)->state[frame * PARTS + i].shape, shape);
+        store_relaxed(&slab_heap_of(heap)->state[frame * PARTS + i].place, SLAB_PLACE(shape));
 }
 
 /* A span of a shape that is to be had; NULL. */
@@ -141,11 +141,11 @@ unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsign
 }
 
 /* Claims what is at home in a part, and forgets what there turns out to be in use. Whether nothing did. */
-static bool claim_part(struct slab *first, struct slab_part *part, uint32_t *home)
+static bool claim_part(struct slab *first, struct slab_part *part, uint64_t *home)
 {
-    /* Acquire, pairs with the release of whoever freed them: the page goes on to others. amoand.w.aq. */
-    uint32_t before = atomic_fetch_and_explicit(&part->free, ~*home, memory_order_acquire);
-    uint32_t lost = *home & ~before;
+    /* Acquire, pairs with the release of whoever freed them: the page goes on to others. amoand.d.aq. */
+    uint64_t before = atomic_fetch_and_explicit(&part->free, ~*home, memory_order_acquire);
+    uint64_t lost = *home & ~before;
     if (likely(lost == 0))
         return true;
     *home &= before;
@@ -169,9 +169,9 @@ bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame)
         class->nidle--;
         set_shape(heap, frame, 1u << shape->order, 0);
     }
-    /* Release: who claims from now on sees what the shape is now, and that the slab is not in use. amoor.w.rl. */
+    /* Release: who claims from now on sees what the shape is now, and that the slab is not in use. amoor.d.rl. */
     for (unsigned i = 0; i < claimed; i++) {
-        uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
+        uint64_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
         or_release(&part[i].free, *home);
         if (ours)
             *home = 0;
@@ -191,8 +191,9 @@ static void put_one(struct heap *heap, struct slab_class *class, unsigned number
     unsigned shape = slab_shape_of(part);
     if (unlikely(shape == 0 || slab_shapes[shape].class != number || !slab_is_free(heap, block)))
         return;
-    uint32_t bit = slab_bit_of(block), frame = (block - heap->base) >> PAGE_SHIFT;
-    uint32_t *home = &slab_of(heap, frame)->home[block / PART_BYTES % PARTS];
+    uint64_t bit = slab_bit_of(block);
+    uint32_t frame = (block - heap->base) >> PAGE_SHIFT;
+    uint64_t *home = &slab_of(heap, frame)->home[block / PART_BYTES % PARTS];
     frame = ALIGN_DOWN(frame, 1u << slab_shapes[shape].order);
     struct slab *slab = slab_of(heap, frame);
     if (unlikely(*home & bit))
@@ -223,8 +224,8 @@ void slab_send_home(struct heap *heap, struct slab_class *class, uint32_t frame)
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
         size_t offset = block - slab_base(heap, frame);
-        uint32_t *home = &slab_of(heap, frame + offset / PAGE_BYTES)->home[offset / PART_BYTES % PARTS];
-        uint32_t bit = slab_bit_of(block);
+        uint64_t *home = &slab_of(heap, frame + offset / PAGE_BYTES)->home[offset / PART_BYTES % PARTS];
+        uint64_t bit = slab_bit_of(block);
         bool is_free = slab_is_free(heap, block), was_home = *home & bit;
         *home = is_free ? *home | bit : *home & ~bit;
         slab->nhome += is_free - was_home;

@@ -43,7 +43,7 @@ static struct slab_cache *a_cache(void)
 
 static void wrong_shape(void)
 {
-    store_relaxed(&a_part()[3].shape, 5);
+    store_relaxed(&a_part()[3].place, SLAB_PLACE(5));
 }
 
 static void wrong_place_in_use(void)
@@ -59,7 +59,7 @@ static void wrong_place_at_home(void)
 static void use_forgotten(void)
 {
     store_relaxed(
-        &slab_part_of(slab_hart_of(&model.heap, 0), (uintptr_t)model.blocks[0].pointer)->free, UINT32_MAX);
+        &slab_part_of(slab_hart_of(&model.heap, 0), (uintptr_t)model.blocks[0].pointer)->free, UINT64_MAX);
 }
 
 static void home_in_use(void)
