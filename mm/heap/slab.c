@@ -144,10 +144,8 @@ static int slab_init(struct heap *heap)
     store_relaxed(&all->reclaimed, 0);
     all->state = (struct slab_part *)(metadata + at.state);
     all->slabs = (struct slab *)(metadata + at.slabs);
-    for (size_t i = 0; i < heap->nframes * PARTS; i++) {
-        store_relaxed(&all->state[i].free, UINT64_MAX);
-        store_relaxed(&all->state[i].place, 0);
-    }
+    for (size_t i = 0; i < heap->nframes * PARTS; i++)
+        store_relaxed(&all->state[i].word, SLAB_FREE);
     memset(all->slabs, 0, heap->nframes * sizeof(struct slab));
     for (unsigned hart = 0; hart < heap->nharts; hart++)
         init_hart(heap, hart, (uintptr_t)all->state - heap->base / PART_BYTES * sizeof(struct slab_part));
@@ -189,7 +187,7 @@ bool slab_settle(struct heap *heap, unsigned class, uintptr_t address)
     shape = slab_shape_of(part);
     bool ours = shape != 0 && slab_is_block(heap, &slab_shapes[shape], address);
     if (!ours)
-        or_release(&part->free, slab_bit_of(address)); /* amoor.d.rl; nobody waits for what was done before */
+        or_release(&part->word, slab_bit_of(address)); /* amoor.d.rl; nobody waits for what was done before */
     for (unsigned i = SLAB_CLASSES; i-- > 0;)
         lock_release(&classes[i].lock, &nodes[i]);
     if (ours && slab_shapes[shape].class == class)
@@ -203,7 +201,7 @@ bool slab_settle(struct heap *heap, unsigned class, uintptr_t address)
 static ALWAYS_INLINE void *give_out(struct slab_cache *cache, struct slab_part *part, uintptr_t block)
 {
     if (plant_due(PLANT_SLAB_TWICE)) {
-        or_release(&part->free, slab_bit_of(block));
+        or_release(&part->word, slab_bit_of(block));
         *cache->top++ = block;
     }
     return (void *)block;
@@ -218,8 +216,9 @@ static void *take_loaded(struct slab_hart *self, uint64_t place)
             return NULL;
         uintptr_t block = *--cache->top;
         struct slab_part *part = slab_part_of(self, block);
-        if (slab_claim(part, slab_bit_of(block)) &&
-            (likely(slab_place_of(part) == place) || slab_settle(self->heap, class, block)))
+        uint64_t bit = slab_bit_of(block), before = slab_claim(part, bit);
+        if ((before & bit) &&
+            (likely(before >> SLAB_PLACE_SHIFT == place) || slab_settle(self->heap, class, block)))
             return give_out(cache, part, block);
     }
 }
@@ -256,9 +255,10 @@ static ALWAYS_INLINE void *alloc_shape(struct slab_hart *self, unsigned shape)
     uintptr_t *top = cache->top, block = top[-1];
     struct slab_part *part = slab_part_of(self, block);
     inject_due(INJECT_LOOK);
-    if (unlikely(!slab_claim(part, slab_bit_of(block))))
+    uint64_t bit = slab_bit_of(block), before = slab_claim(part, bit);
+    if (unlikely(!(before & bit)))
         return alloc_slow(self, place);
-    if (unlikely(slab_place_of(part) != place))
+    if (unlikely(before >> SLAB_PLACE_SHIFT != place))
         return alloc_other(self, place);
     cache->top = top - 1;
     return give_out(cache, part, block);
@@ -354,16 +354,18 @@ static LEAF_PATH void slab_free(struct heap *heap, void *pointer)
         refuse_misaligned(heap, pointer);
         return;
     }
-    /* Its shape while it is ours: as soon as it is free its page may be anything. */
     struct slab_part *part = slab_part_of(self, block);
-    uint64_t place = slab_place_of(part), bit = slab_bit_of(block);
+    uint64_t bit = slab_bit_of(block);
     if (plant_due(PLANT_SLAB_LOST))
         return;
     /* Release, pairs with the acquire of whoever claims it: our use of it is over. amoor.d.rl. */
-    if (unlikely(or_release(&part->free, bit) & bit)) {
+    uint64_t before = or_release(&part->word, bit);
+    if (unlikely(before & bit)) {
         refuse_free(heap, pointer);
         return;
     }
+    /* Its shape as it was while it was ours: by now its page may be anything. */
+    uint64_t place = before >> SLAB_PLACE_SHIFT;
     inject_due(INJECT_LOOK);
     struct slab_cache *cache = slab_cache_of(self, place);
     uintptr_t *top = cache->top;

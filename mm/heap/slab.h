@@ -51,23 +51,26 @@ extern const struct slab_shape slab_shapes[SLAB_SHAPES];
 /* The largest block of a slab; behind it blocks are spans. */
 #define SLAB_BYTES_MAX ((size_t)8192)
 
-/* The state of a quarter of a frame: of 64 places where a block could begin. The shape stands in each, so that the look at
- * it costs no address of its own, and as what makes its hart's magazines out of the hart's area. */
-#define PART_BYTES (HEAP_ALIGN * 64)
+/* The state of an eighth of a frame, which is of 32 places where a block could begin: a bit for each, 1 if nobody holds a
+ * block that begins there, and in the upper half the place of the shape. In one word, so that the operation on the
+ * bit says what slab it was in, and a line that comes from another hart comes once. */
+#define PART_BYTES (HEAP_ALIGN * 32)
 #define PARTS      (PAGE_BYTES / PART_BYTES)
 
 struct slab_part {
-    _Atomic uint64_t free; /* 0: a block that somebody holds. Where none can begin: 1 */
-    _Atomic uint64_t place; /* of the shape: SLAB_PLACE(). Written under the lock of its class */
+    _Atomic uint64_t word; /* the place is written under the lock of its class */
 };
 
+/* As what makes its magazines out of a hart's area. Shape 0 is none. */
 #define SLAB_PLACE(shape) ((uint64_t)(shape) * sizeof(struct slab_cache))
+#define SLAB_PLACE_SHIFT  32
+#define SLAB_FREE         ((uint64_t)UINT32_MAX) /* all bits */
 
 _Static_assert(PARTS * sizeof(struct slab_part) == CACHE_LINE_BYTES, "a frame has a line");
 
 /* Of each frame, for the slab layer; all under the lock of the class. */
 struct slab {
-    uint64_t home[PARTS]; /* blocks at home: free, and in no magazine. As slab_part.free */
+    uint32_t home[PARTS]; /* blocks at home: free, and in no magazine. As in slab_part */
 
     /* In the first frame of a slab only. */
     uint32_t next, previous; /* in one of its class's rings: frame numbers */
@@ -77,7 +80,7 @@ struct slab {
 
 /* Its memory is from the metadata, so that it can be read at any time. */
 struct magazine {
-    _Atomic uint64_t never; /* 0, as slab_part.free has it for the bottom */
+    _Atomic uint64_t never; /* 0, as a slab_part has it for what is not free */
     uint64_t number; /* in its class */
     uintptr_t bottom; /* no block, but an address whose state would lie in `never`: what is not free */
     uintptr_t round[]; /* addresses of blocks */
@@ -171,26 +174,26 @@ static ALWAYS_INLINE struct slab_part *slab_part_of(const struct slab_hart *self
 
 static ALWAYS_INLINE uint64_t slab_bit_of(uintptr_t address)
 {
-    return 1ull << address / HEAP_ALIGN % 64;
+    return 1ull << address / HEAP_ALIGN % 32;
 }
 
-/** slab_claim - take a block if it is free. Whether it was. */
-static ALWAYS_INLINE bool slab_claim(struct slab_part *part, uint64_t bit)
+/** slab_claim - take a block if it is free. What the state of the part was. */
+static ALWAYS_INLINE uint64_t slab_claim(struct slab_part *part, uint64_t bit)
 {
     /* Acquire, pairs with the release of whoever set the bit: its use of the block, or the slab's making, is over.
      * amoand.d.aq. */
-    return atomic_fetch_and_explicit(&part->free, ~bit, memory_order_acquire) & bit;
+    return atomic_fetch_and_explicit(&part->word, ~bit, memory_order_acquire);
 }
 
-/* Relaxed: who holds a block of the slab knows it; who has just claimed something has it from the claim. ld. */
-static ALWAYS_INLINE uint64_t slab_place_of(const struct slab_part *part)
+/* Relaxed: who holds a block of the slab knows it, or the lock is held; or the harts are quiet. ld. */
+static ALWAYS_INLINE uint64_t slab_word(const struct slab_part *part)
 {
-    return atomic_load_explicit(&part->place, memory_order_relaxed);
+    return atomic_load_explicit(&part->word, memory_order_relaxed);
 }
 
 static inline unsigned slab_shape_of(const struct slab_part *part)
 {
-    return slab_place_of(part) / sizeof(struct slab_cache);
+    return (slab_word(part) >> SLAB_PLACE_SHIFT) / sizeof(struct slab_cache);
 }
 
 static ALWAYS_INLINE struct slab_cache *slab_cache_of(struct slab_hart *self, uint64_t place)
@@ -198,11 +201,10 @@ static ALWAYS_INLINE struct slab_cache *slab_cache_of(struct slab_hart *self, ui
     return (struct slab_cache *)((uintptr_t)self + place);
 }
 
-/* Relaxed: a hint, or the harts are quiet. lw. */
+/** slab_is_free - a hint, unless the harts are quiet. */
 static inline bool slab_is_free(const struct heap *heap, uintptr_t address)
 {
-    return atomic_load_explicit(&slab_part_of(slab_hart_of(heap, 0), address)->free, memory_order_relaxed) &
-           slab_bit_of(address);
+    return slab_word(slab_part_of(slab_hart_of(heap, 0), address)) & slab_bit_of(address);
 }
 
 static inline struct slab *slab_of(const struct heap *heap, uint32_t frame)

@@ -63,7 +63,7 @@ static unsigned take_from(struct heap *heap, uint32_t frame, uintptr_t *rounds, 
     unsigned got = 0;
     wanted = MIN(wanted, first->nhome);
     for (unsigned i = 0; got < wanted; i++) {
-        uint64_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
+        uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
         uintptr_t base = slab_base(heap, frame) + i * PART_BYTES;
         for (; *home && got < wanted; *home &= *home - 1)
             rounds[got++] = base + bits_lowest(*home) * HEAP_ALIGN;
@@ -94,17 +94,21 @@ static void set_home(struct heap *heap, uint32_t frame, const struct slab_shape 
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
         size_t offset = block - slab_base(heap, frame);
-        uint64_t *home = slab_of(heap, frame + offset / PAGE_BYTES)->home;
+        uint32_t *home = slab_of(heap, frame + offset / PAGE_BYTES)->home;
         home[offset / PART_BYTES % PARTS] |= slab_bit_of(block);
     }
     slab_of(heap, frame)->nhome = slab_count(shape);
 }
 
-/* Relaxed: rounds for its blocks, or the lock, carry it on. sd. */
+/* Release: who claims from now on sees that it is none any more. Not a store: a claim that will turn out to be of no block
+ * may be under way. amoand.d.rl; amoor.d.rl. */
 static void set_shape(struct heap *heap, uint32_t frame, unsigned nframes, unsigned shape)
 {
-    for (unsigned i = 0; i < nframes * PARTS; i++)
-        store_relaxed(&slab_heap_of(heap)->state[frame * PARTS + i].place, SLAB_PLACE(shape));
+    for (unsigned i = 0; i < nframes * PARTS; i++) {
+        struct slab_part *part = &slab_heap_of(heap)->state[frame * PARTS + i];
+        and_release(&part->word, SLAB_FREE);
+        or_release(&part->word, SLAB_PLACE(shape) << SLAB_PLACE_SHIFT);
+    }
 }
 
 /* A span of a shape that is to be had; NULL. */
@@ -141,11 +145,11 @@ unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsign
 }
 
 /* Claims what is at home in a part, and forgets what there turns out to be in use. Whether nothing did. */
-static bool claim_part(struct slab *first, struct slab_part *part, uint64_t *home)
+static bool claim_part(struct slab *first, struct slab_part *part, uint32_t *home)
 {
     /* Acquire, pairs with the release of whoever freed them: the page goes on to others. amoand.d.aq. */
-    uint64_t before = atomic_fetch_and_explicit(&part->free, ~*home, memory_order_acquire);
-    uint64_t lost = *home & ~before;
+    uint32_t before = atomic_fetch_and_explicit(&part->word, ~(uint64_t)*home, memory_order_acquire);
+    uint32_t lost = *home & ~before;
     if (likely(lost == 0))
         return true;
     *home &= before;
@@ -169,10 +173,10 @@ bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame)
         class->nidle--;
         set_shape(heap, frame, 1u << shape->order, 0);
     }
-    /* Release: who claims from now on sees what the shape is now, and that the slab is not in use. amoor.d.rl. */
+    /* Release: who claims from now on sees what the shape is now. amoor.d.rl. */
     for (unsigned i = 0; i < claimed; i++) {
-        uint64_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
-        or_release(&part[i].free, *home);
+        uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
+        or_release(&part[i].word, *home);
         if (ours)
             *home = 0;
     }
@@ -193,7 +197,7 @@ static void put_one(struct heap *heap, struct slab_class *class, unsigned number
         return;
     uint64_t bit = slab_bit_of(block);
     uint32_t frame = (block - heap->base) >> PAGE_SHIFT;
-    uint64_t *home = &slab_of(heap, frame)->home[block / PART_BYTES % PARTS];
+    uint32_t *home = &slab_of(heap, frame)->home[block / PART_BYTES % PARTS];
     frame = ALIGN_DOWN(frame, 1u << slab_shapes[shape].order);
     struct slab *slab = slab_of(heap, frame);
     if (unlikely(*home & bit))
@@ -224,7 +228,7 @@ void slab_send_home(struct heap *heap, struct slab_class *class, uint32_t frame)
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
         size_t offset = block - slab_base(heap, frame);
-        uint64_t *home = &slab_of(heap, frame + offset / PAGE_BYTES)->home[offset / PART_BYTES % PARTS];
+        uint32_t *home = &slab_of(heap, frame + offset / PAGE_BYTES)->home[offset / PART_BYTES % PARTS];
         uint64_t bit = slab_bit_of(block);
         bool is_free = slab_is_free(heap, block), was_home = *home & bit;
         *home = is_free ? *home | bit : *home & ~bit;

@@ -45,8 +45,7 @@ static bool looks_idle(const struct heap *heap, uint32_t frame)
 {
     const struct slab_part *part = &slab_heap_of(heap)->state[frame * PARTS];
     unsigned nparts = PARTS << slab_shape_at(heap, frame)->order, i = 0;
-    /* Relaxed: slab_release() finds out. ld. */
-    while (i < nparts && atomic_load_explicit(&part[i].free, memory_order_relaxed) == UINT64_MAX)
+    while (i < nparts && (slab_word(&part[i]) & SLAB_FREE) == SLAB_FREE)
         i++;
     return i == nparts;
 }

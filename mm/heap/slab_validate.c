@@ -7,16 +7,16 @@
 
 /* The state and what is at home in a frame of a slab, or of none: of each part what can begin there, and nothing else. */
 static int check_frame(
-    const struct heap *heap, uint32_t frame, const uint64_t *starts, unsigned shape, unsigned *nhome)
+    const struct heap *heap, uint32_t frame, const uint32_t *starts, unsigned shape, unsigned *nhome)
 {
     const struct slab_heap *all = slab_heap_of(heap);
     for (unsigned i = 0; i < PARTS; i++) {
         const struct slab_part *part = &all->state[frame * PARTS + i];
-        uint64_t free = atomic_load_explicit(&part->free, memory_order_relaxed);
-        uint64_t home = all->slabs[frame].home[i];
+        uint32_t free = slab_word(part) & SLAB_FREE;
+        uint32_t home = all->slabs[frame].home[i];
         if (slab_shape_of(part) != shape)
             return heap_corrupt(heap, part, "a frame that is of another shape than its slab");
-        if ((free | starts[i]) != UINT64_MAX)
+        if ((free | starts[i]) != UINT32_MAX)
             return heap_corrupt(heap, part, "in use where no block begins");
         if (home & ~starts[i])
             return heap_corrupt(heap, part, "at home where no block begins");
@@ -35,7 +35,7 @@ static int check_slab(const struct heap *heap, uint32_t frame, unsigned shape_nu
     unsigned nhome = 0;
     int error = 0;
     for (unsigned i = 0; !error && i < 1u << shape->order; i++) {
-        uint64_t starts[PARTS] = {0};
+        uint32_t starts[PARTS] = {0};
         SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
         {
             if ((block - slab_base(heap, frame)) / PAGE_BYTES == i)
@@ -91,7 +91,7 @@ static int check_class(const struct heap *heap, unsigned number, size_t *nslabs)
 /* Frames of no slab, and how many slabs there are. */
 static int check_others(const struct heap *heap, size_t nslabs)
 {
-    static const uint64_t none[PARTS];
+    static const uint32_t none[PARTS];
     unsigned nhome = 0;
     int error = 0;
     for (size_t frame = 0; !error && frame < heap->nframes; frame++) {
@@ -183,7 +183,7 @@ static int check_hints(const struct heap *heap, uint32_t frame, const struct sla
     int error = 0;
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
-        uint64_t home = slab_of(heap, (block - heap->base) >> PAGE_SHIFT)->home[block / PART_BYTES % PARTS];
+        uint32_t home = slab_of(heap, (block - heap->base) >> PAGE_SHIFT)->home[block / PART_BYTES % PARTS];
         uint64_t hints = (home & slab_bit_of(block)) != 0;
         if (!slab_is_free(heap, block))
             continue;

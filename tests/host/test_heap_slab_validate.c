@@ -43,12 +43,12 @@ static struct slab_cache *a_cache(void)
 
 static void wrong_shape(void)
 {
-    store_relaxed(&a_part()[3].place, SLAB_PLACE(5));
+    store_relaxed(&a_part()[3].word, SLAB_FREE | SLAB_PLACE(5) << SLAB_PLACE_SHIFT);
 }
 
 static void wrong_place_in_use(void)
 {
-    store_relaxed(&a_part()->free, a_part()->free & ~2u);
+    atomic_fetch_and(&a_part()->word, ~2ull);
 }
 
 static void wrong_place_at_home(void)
@@ -58,8 +58,8 @@ static void wrong_place_at_home(void)
 
 static void use_forgotten(void)
 {
-    store_relaxed(
-        &slab_part_of(slab_hart_of(&model.heap, 0), (uintptr_t)model.blocks[0].pointer)->free, UINT64_MAX);
+    uintptr_t block = (uintptr_t)model.blocks[0].pointer;
+    atomic_fetch_or(&slab_part_of(slab_hart_of(&model.heap, 0), block)->word, slab_bit_of(block));
 }
 
 static void home_in_use(void)
@@ -140,7 +140,7 @@ static void foreign_frame_in_use(void)
 {
     for (size_t frame = 0; frame < model.heap.nframes; frame++)
         if (heap_span_none(heap_span_of(&model.heap, (void *)slab_base(&model.heap, frame))))
-            store_relaxed(&all()->state[frame * PARTS + 1].free, 0);
+            store_relaxed(&all()->state[frame * PARTS + 1].word, 0);
 }
 
 static const struct {
