@@ -40,12 +40,14 @@ const struct slab_shape slab_shapes[SLAB_SHAPES] = {
     {8192, 1, 25},
 };
 
-/* A magazine has what a slab has, so that harts that load at the same time do so from different slabs and share no line
- * of states; or this many, so that the depot's lock is taken once in as many operations at least. */
-#define ROUNDS_MIN 8
+/* A magazine has what two slabs have, in which blocks of 64 bytes are 128. Solaris begins with 15 and, where the depot's lock
+ * is contended, goes up to 143; here the two of a hart are what heap.threadtest needs to stay away from the depot. No
+ * less than what a slab has: harts that load at the same time do so from different slabs, and share no line of states. */
+#define MAGAZINE_SLABS 2
+#define ROUNDS_MIN     16
+#define ROUNDS_MAX     256
 
-/* Magazines of a depot: two full and two empty ones a hart. */
-#define DEPOT_MAGAZINES 4
+_Static_assert(ROUNDS_MAX >= PAGE_BYTES / HEAP_ALIGN, "a slab's blocks");
 
 /* Parts of the metadata, one behind the other, each a multiple of a line. */
 struct layout {
@@ -55,9 +57,8 @@ struct layout {
 
 static unsigned capacity_of(unsigned class)
 {
-    const struct slab_shape *shape = &slab_shapes[class + 1];
-    unsigned count = slab_count(shape);
-    return shape->order == 0 ? MAX(count, (unsigned)ROUNDS_MIN) : count;
+    unsigned rounds = MAGAZINE_SLABS * slab_count(&slab_shapes[class + 1]);
+    return CLAMP(rounds, (unsigned)ROUNDS_MIN, (unsigned)ROUNDS_MAX);
 }
 
 static size_t magazine_bytes(unsigned class)
@@ -68,7 +69,7 @@ static size_t magazine_bytes(unsigned class)
 
 static struct layout layout_of(size_t nframes, unsigned nharts)
 {
-    struct layout at = {.heap = nharts * sizeof(struct slab_hart), .ndepot = DEPOT_MAGAZINES * nharts};
+    struct layout at = {.heap = nharts * sizeof(struct slab_hart), .ndepot = SLAB_DEPOT_MAGAZINES * nharts};
     at.depot_bytes = sizeof(struct slab_depot) + at.ndepot * sizeof(uint16_t);
     at.depot_bytes = ALIGN_UP(at.depot_bytes, (size_t)CACHE_LINE_BYTES);
     at.state = at.heap + sizeof(struct slab_heap);

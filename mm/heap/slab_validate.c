@@ -3,7 +3,7 @@
 #include "lib/error.h"
 #include "mm/heap/slab.h"
 
-#define MAGAZINES_MAX 1024
+#define MAGAZINES_MAX ((SLAB_DEPOT_MAGAZINES + 2) * HART_MAX)
 
 /* The state and what is at home in a frame of a slab, or of none: of each part what can begin there, and nothing else. */
 static int check_frame(
@@ -180,7 +180,6 @@ static int check_magazines(const struct heap *heap, unsigned number)
 /* Each free block of a slab is at home, or somebody has a round of it. */
 static int check_hints(const struct heap *heap, uint32_t frame, const struct slab_shape *shape)
 {
-    int error = 0;
     SLAB_BLOCK_FOR_EACH(heap, frame, shape, block)
     {
         uint32_t home = slab_of(heap, (block - heap->base) >> PAGE_SHIFT)->home[block / PART_BYTES % PARTS];
@@ -189,11 +188,11 @@ static int check_hints(const struct heap *heap, uint32_t frame, const struct sla
             continue;
         hints += *(uint64_t *)block;
         if (hints == 0)
-            error = heap_corrupt(heap, (void *)block, "lost: free, and nowhere to be found");
-        else if (hints > 1 && !slab_heap_of(heap)->reclaimed)
-            error = heap_corrupt(heap, (void *)block, "a block that is hinted at twice");
+            return heap_corrupt(heap, (void *)block, "lost: free, and nowhere to be found");
+        if (hints > 1 && !slab_heap_of(heap)->reclaimed)
+            return heap_corrupt(heap, (void *)block, "a block that is hinted at twice");
     }
-    return error;
+    return 0;
 }
 
 int slab_validate(struct heap *heap)

@@ -9,11 +9,12 @@
 #include "shim/host.h"
 #include "trace/counter.h"
 
-#define BLOCK    ((size_t)64)
-#define CLASS_OF 3 /* of such blocks */
-#define A_SLAB   (PAGE_BYTES / BLOCK)
-#define ENOUGH   100000 /* more blocks than any arena here has */
-#define HARTS    4
+#define BLOCK      ((size_t)64)
+#define CLASS_OF   3 /* of such blocks */
+#define A_SLAB     (PAGE_BYTES / BLOCK)
+#define A_MAGAZINE (2 * A_SLAB)
+#define ENOUGH     100000 /* more blocks than any arena here has */
+#define HARTS      4
 
 static struct heap_model model;
 
@@ -80,15 +81,16 @@ static void test_magazines_are_exchanged(void **state)
 {
     (void)state;
     make(512);
+    assert_int_equal(all()->class[CLASS_OF].capacity, A_MAGAZINE);
     uint64_t before = counter_sum(COUNTER_HEAP_EXCHANGE);
-    fill(0, BLOCK, 5 * A_SLAB);
+    fill(0, BLOCK, 5 * A_MAGAZINE);
     assert_int_equal(counter_sum(COUNTER_HEAP_EXCHANGE), before);
     size_t reserved = heap_reserved_bytes(&model.heap);
     free_all_by(1); /* two magazines are its own */
     assert_int_equal(depot()->nfull, 3);
     assert_int_equal(counter_sum(COUNTER_HEAP_EXCHANGE), before + 3);
     heap_model_check(&model);
-    fill(0, BLOCK, 3 * A_SLAB);
+    fill(0, BLOCK, 3 * A_MAGAZINE);
     assert_int_equal(depot()->nfull, 0);
     assert_int_equal(counter_sum(COUNTER_HEAP_EXCHANGE), before + 6);
     assert_int_equal(heap_reserved_bytes(&model.heap), reserved);
@@ -101,11 +103,11 @@ static void test_previous_magazine_keeps_from_thrashing(void **state)
 {
     (void)state;
     make(512);
-    fill(0, BLOCK, 8 * A_SLAB);
+    fill(0, BLOCK, 8 * A_MAGAZINE);
     free_all_by(0);
-    fill(0, BLOCK, 2 * A_SLAB);
+    fill(0, BLOCK, 2 * A_MAGAZINE);
     uint64_t before = counter_sum(COUNTER_HEAP_EXCHANGE);
-    for (unsigned i = 0; i < 20 * A_SLAB; i++) {
+    for (unsigned i = 0; i < 20 * A_MAGAZINE; i++) {
         fill(0, BLOCK, 3);
         for (unsigned k = 0; k < 3; k++)
             heap_model_free(&model, model.nblocks - 1);
@@ -119,7 +121,7 @@ static void test_depot_is_bounded(void **state)
 {
     (void)state;
     make(2048);
-    size_t most = (all()->class[CLASS_OF].ndepot + 2 + 2) * PAGE_BYTES;
+    size_t most = (all()->class[CLASS_OF].ndepot + 2) * A_MAGAZINE * BLOCK + 2 * PAGE_BYTES;
     fill(0, BLOCK, 500 * A_SLAB);
     assert_true(heap_reserved_bytes(&model.heap) >= 500 * PAGE_BYTES);
     uint64_t before = counter_sum(COUNTER_HEAP_FLUSH);

@@ -118,7 +118,7 @@ static void wild_round(void)
 
 static void too_many_rounds(void)
 {
-    a_cache()->top += A_SLAB;
+    a_cache()->top += all()->class[CLASS_OF].capacity;
 }
 
 static void magazine_twice(void)
