@@ -19,8 +19,9 @@
 #define BYTES        ((size_t)64)
 #define BATCH_BLOCKS 64u
 
-/* Batches under way to a hart before the trial: 16 KiB of blocks. Slack for a neighbour that is late is as much again. */
-#define UNDER_WAY 4u
+/* Batches under way to a hart before the trial: 8 KiB of blocks, all of which a warm-up gets through. Slack for a neighbour that is
+ * late is as much again. */
+#define UNDER_WAY 2u
 #define MOST      (2 * UNDER_WAY)
 
 struct batch {
