@@ -45,7 +45,11 @@
     X(HARTBUDDY_LOST, "hartbuddy.lost", "every 1000th free of a block is forgotten")                         \
     X(HARTBUDDY_TWICE, "hartbuddy.twice", "every 1000th block given out is still marked free")               \
     X(SLAB_LOST, "slab.lost", "every 1000th block freed stays in use")                                       \
-    X(SLAB_TWICE, "slab.twice", "every 1000th block given out stays free, and in its magazine")
+    X(SLAB_TWICE, "slab.twice", "every 1000th block given out stays free, and in its magazine")              \
+    X(NBBUDDY_LOST, "nbbuddy.lost", "every 1000th block freed stays in use")                                 \
+    X(NBBUDDY_TWICE, "nbbuddy.twice", "every 1000th block given out stays free")                             \
+    X(NBBUDDY_LOCKED_LOST, "nbbuddy_locked.lost", "every 1000th block freed stays in use")                   \
+    X(NBBUDDY_LOCKED_TWICE, "nbbuddy_locked.twice", "every 1000th block given out stays free")
 
 enum plant {
     PLANT_NONE,

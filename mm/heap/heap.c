@@ -26,7 +26,9 @@
     X(heap_buddy)                                                                                            \
     X(heap_treebuddy)                                                                                        \
     X(heap_hartbuddy)                                                                                        \
-    X(heap_slab)
+    X(heap_slab)                                                                                             \
+    X(heap_nbbuddy)                                                                                          \
+    X(heap_nbbuddy_locked)
 
 #define DESIGN_DECLARE(ops) extern const struct heap_ops ops;
 DESIGN_LIST(DESIGN_DECLARE)
