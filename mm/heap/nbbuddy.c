@@ -126,15 +126,13 @@ static size_t look_around(struct heap *heap, struct nbbuddy *self, unsigned orde
     return NBBUDDY_NONE;
 }
 
-/* In all of them, whatever is said: what makes NULL true. A slot that is free, but for blocks there that others are to put
- * back, does as one block. */
+/* In all of them, whatever is said: what makes NULL true. What another hart is about to put back, or has of pages and has
+ * not shown yet, is not there. */
 static size_t look_everywhere(struct heap *heap, struct nbbuddy *self, unsigned order)
 {
     uint32_t tree = *place_of(self, order) >> TREE_SHIFT;
     for (uint32_t n = self->ntrees; n > 0; n--) {
         size_t found = take_in(heap, self, tree, order);
-        if (found == NBBUDDY_NONE && order < SLOT_ORDER)
-            found = take_whole(self, tree, SLOT_ORDER);
         if (found != NBBUDDY_NONE) {
             say_room(self, tree, ROOM_ALL);
             return found;

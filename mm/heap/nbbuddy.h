@@ -182,7 +182,7 @@ static inline bool lower_mark(uint64_t *lower)
 
 /*
  * The upper bunch: bit i and bit 16 + i are the state of slot i, bits 32 … 35 say which pages are the heap's, bit 36 that
- * they are one span; above it the version, how often the word was changed.
+ * they are one span; above it the version, how often a slot was divided.
  *
  *     00  free                                   11  a block begins here
  *     01  divided: something lies in it          10  a block goes on here
@@ -210,8 +210,8 @@ static inline bool lower_mark(uint64_t *lower)
  *     unmarks r
  *
  * and r is given out with y in it. With a version hart 0 notices: see join() in nbbuddy.c. 27 bits are a while: to be
- * fooled a hart would have to stand still between two instructions while others change one tree 2^27 times, no more
- * and no less.
+ * fooled a hart would have to stand still between two instructions while others divide slots of one tree 2^27 times, no
+ * more and no less. Everything else that changes a word may be done whatever happened before, if the word says so.
  */
 #define UPPER_SLOTS       0xffffull
 #define UPPER_STATES      0xffffffffull
@@ -265,7 +265,6 @@ static ALWAYS_INLINE bool upper_take(uint64_t *upper, unsigned order, uint64_t *
     if (order > PAGE_ORDER && !(*upper & UPPER_WHOLE))
         return false;
     *upper |= run_of(*first, order - SLOT_ORDER) | *first << 16;
-    *upper += UPPER_VERSION;
     return *first != 0;
 }
 
@@ -273,7 +272,6 @@ static ALWAYS_INLINE bool upper_give(uint64_t *upper, unsigned slot)
 {
     uint64_t block = upper_block(*upper, slot);
     *upper &= ~(block | 1ull << (16 + slot));
-    *upper += UPPER_VERSION;
     return block != 0;
 }
 
@@ -293,7 +291,6 @@ static ALWAYS_INLINE bool upper_join(uint64_t *upper, unsigned slot)
     if (upper_state(*upper, slot) != SLOT_DIVIDED)
         return false;
     *upper &= ~(1ull << (16 + slot));
-    *upper += UPPER_VERSION;
     return true;
 }
 
@@ -313,7 +310,6 @@ static inline bool upper_open(uint64_t *upper, bool whole, unsigned page)
 {
     *upper &= ~upper_span_states(whole, page);
     *upper |= upper_span(whole, page);
-    *upper += UPPER_VERSION;
     return true;
 }
 
@@ -330,7 +326,6 @@ static inline bool upper_close(uint64_t *upper, unsigned page, bool *whole)
     *whole = *upper & UPPER_WHOLE;
     *upper &= ~upper_span(*whole, page);
     *upper |= upper_span_states(*whole, page);
-    *upper += UPPER_VERSION;
     return true;
 }
 

@@ -74,9 +74,9 @@ static ALWAYS_INLINE void keep_or_give(struct heap *heap, struct nbbuddy *self, 
  * A slot is free again when nothing lies in it. Whoever made its lower bunch 0 says so in the upper one, unless something has
  * been put there meanwhile: then that hart's swap of the upper bunch comes after this one, and divides the slot again,
  * or came before, and changed the version. In full: let the slot be joined by a swap at t, whose value of the upper
- * bunch was loaded at t1, and the lower one seen to be 0 at t2, t1 < t2 < t. The upper one did not change from t1 to t.
+ * bunch was loaded at t1, and the lower one seen to be 0 at t2, t1 < t2 < t. No slot was divided from t1 to t.
  * Say a block in the slot is somebody's at t, taken in the lower bunch at a < t. It is still there, so a > t2. Then either
- * its hart divided the slot afterwards, which changes the upper bunch, behind a and before t: it did not. Or it
+ * its hart divided the slot afterwards, behind a and before t: it did not. Or it
  * found the bunch marked; by a hart that took its own block there after t2, since the bunch was 0 then, and divided the
  * slot after that: the same. So nothing there is anybody's at t but what its hart is yet to mark, and will put back
  * if the slot is not to be had then.

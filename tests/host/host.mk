@@ -70,7 +70,7 @@ $(HOST_OUT)/fuzz/mm/frame/%.o $(HOST_OUT)/fuzz/mm/heap/%.o: private HOST_CFLAGS 
 
 # These decide themselves what happens at the failure points.
 $(HOST_OUT)/test_frame_races $(HOST_OUT)/test_frame_llfree_races $(HOST_OUT)/test_heap_races \
-    $(HOST_OUT)/test_heap_slab_races: private \
+    $(HOST_OUT)/test_heap_slab_races $(HOST_OUT)/test_heap_nbbuddy_races: private \
     HOST_CFLAGS += -Wl,--wrap=inject_due
 
 .PHONY: host-tests
