@@ -1,6 +1,6 @@
 /*
- * The design "nbbuddy": a buddy system without locks. What it is made of is told in nbbuddy.h; here are the operations,
- * which ask nbbuddy_tree.h for a block of a tree, and the search for a tree that has one.
+ * The design "nbbuddy": a buddy system without locks. What it is made of is told in nbbuddy.h; here are the
+ * operations, which ask nbbuddy_tree.h for a block of a tree, and the search for a tree that has one.
  *
  * Compiled a second time by nbbuddy_locked.c.
  */
@@ -10,8 +10,8 @@
 
 #include "mm/heap/nbbuddy_tree.h"
 
-/* Words of `rooms` that a search looks at before it asks for pages: trees of 4 MiB. The next one that finds nothing there
- * goes on behind them, so growing costs the same however large the heap is. */
+/* Words of `rooms` that a search looks at before it asks for pages: trees of 4 MiB. The next one that finds nothing
+ * there goes on behind them, so growing costs the same however large the heap is. */
 #define WINDOW_WORDS 32u
 
 static size_t nbbuddy_metadata_size(size_t nframes, unsigned nharts)
@@ -126,8 +126,8 @@ static size_t look_around(struct heap *heap, struct nbbuddy *self, unsigned orde
     return NBBUDDY_NONE;
 }
 
-/* In all of them, whatever is said: what makes NULL true. What another hart is about to put back, or has of pages and has
- * not shown yet, is not there. */
+/* In all of them, whatever is said: what makes NULL true. What another hart is about to put back, or has of pages
+ * and has not shown yet, is not there. */
 static size_t look_everywhere(struct heap *heap, struct nbbuddy *self, unsigned order)
 {
     uint32_t tree = *place_of(self, order) >> TREE_SHIFT;
@@ -142,8 +142,8 @@ static size_t look_everywhere(struct heap *heap, struct nbbuddy *self, unsigned 
     return NBBUDDY_NONE;
 }
 
-/* Another span: a whole tree, or a page where that does. Which tree that is in, or NBBUDDY_NONE. Release: the pages are ours,
- * for who takes a block there. lr.d; sc.d.rl. */
+/* Another span: a whole tree, or a page where that does. Which tree that is in, or NBBUDDY_NONE. Release: the pages
+ * are ours, for who takes a block there. lr.d; sc.d.rl. */
 static size_t grow(struct heap *heap, struct nbbuddy *self, unsigned order)
 {
     bool whole = true;

@@ -2,11 +2,11 @@
  * What the files of the designs "nbbuddy" and "nbbuddy_locked" share: where the state of a block is, and the packed
  * words with every transition that they make, each a pure function that says whether it may be made.
  *
- * After Marotta, Ianni, Scarselli, Pellegrini and Quaglia, "NBBS: A Non-Blocking Buddy System for Multi-core Machines"
- * (CCGrid 2019; IEEE Transactions on Computers 2022). A node of a tree is a block that could be given out; its state
- * says whether it is, or something in one of its halves. Whoever takes a block marks it first and then its ancestors
- * upwards; whoever frees one unmarks them upwards as far as they are empty. No more than one word is changed at a
- * time, and nobody waits.
+ * After Marotta, Ianni, Scarselli, Pellegrini and Quaglia, "NBBS: A Non-Blocking Buddy System for Multi-core
+ * Machines" (CCGrid 2019; IEEE Transactions on Computers 2022). A node of a tree is a block that could be given out;
+ * its state says whether it is, or something in one of its halves. Whoever takes a block marks it first and then its
+ * ancestors upwards; whoever frees one unmarks them upwards as far as they are empty. No more than one word is
+ * changed at a time, and nobody waits.
  *
  * As in the paper's second version several levels of a tree, a "bunch", are in one word and change together. A bunch
  * here keeps only its lowest level: a node above is free if all below it is.
@@ -15,9 +15,9 @@
  *     slot    1 KiB: 32 leaves, and the lower bunch of blocks up to half of it
  *     tree    16 KiB: 16 slots, and the upper bunch of blocks from a slot up; the largest block, as in the paper
  *
- * So a block is one change where something else lies in its slot, and two where nothing does. There is a tree for every
- * 16 KiB of the arena whether they are the heap's or not, and the words of none ever move: whoever comes late, to a
- * tree whose pages have gone, finds its slots taken, and nothing else happens.
+ * So a block is one change where something else lies in its slot, and two where nothing does. There is a tree for
+ * every 16 KiB of the arena whether they are the heap's or not, and the words of none ever move: whoever comes late,
+ * to a tree whose pages have gone, finds its slots taken, and nothing else happens.
  */
 #ifndef MM_HEAP_NBBUDDY_H
 #define MM_HEAP_NBBUDDY_H
@@ -28,8 +28,8 @@
 #include "lib/bits.h"
 #include "mm/heap/heap_span.h"
 
-/* Orders are of leaves. 16 bytes for a leaf would have made half as much of a tree's words; who asks for up to 16 bytes
- * gets 32. */
+/* Orders are of leaves. 16 bytes for a leaf would have made half as much of a tree's words; who asks for up to 16
+ * bytes gets 32. */
 #define LEAF_SHIFT 5
 #define SLOT_ORDER 5
 #define SLOT_SHIFT (LEAF_SHIFT + SLOT_ORDER)
@@ -48,8 +48,8 @@
 
 #define NBBUDDY_NONE SIZE_MAX /* no block and no tree */
 
-/* An upper bunch has a line of its own; the lower ones of a tree fill two. Another tree may be another hart's: with all
- * that is 1.2 % of the memory. */
+/* An upper bunch has a line of its own; the lower ones of a tree fill two. Another tree may be another hart's: with
+ * all that is 1.2 % of the memory. */
 struct nbbuddy_upper {
     _Atomic uint64_t bunch;
 } CACHE_ALIGNED;
@@ -106,9 +106,9 @@ static ALWAYS_INLINE _Atomic uint64_t *lower_at(const struct nbbuddy *self, size
 }
 
 /*
- * The lower bunch: bit i, leaf i is taken; bit 32 + i, a block begins there. A block is a leaf where one begins and all
- * the taken ones up to the next where one begins, or up to one that is free. A free leaf has neither bit, so a slot
- * in which nothing lies is 0.
+ * The lower bunch: bit i, leaf i is taken; bit 32 + i, a block begins there. A block is a leaf where one begins and
+ * all the taken ones up to the next where one begins, or up to one that is free. A free leaf has neither bit, so a
+ * slot in which nothing lies is 0.
  *
  * At leaf 0 a block begins whenever it is taken, so its second bit is to be had: that the slot is marked in the upper
  * bunch, and will be until this one is 0. Who sees it need not go up.
@@ -124,8 +124,8 @@ static ALWAYS_INLINE uint64_t run_from(uint64_t ends, unsigned first)
     return (((end & -end) << 1) - 1) << first;
 }
 
-/* The lowest place of those that are free from which on 2^order are, aligned; 0: none. Folded as bits_aligned_runs() does,
- * in line. */
+/* The lowest place of those that are free from which on 2^order are, aligned; 0: none. Folded as bits_aligned_runs()
+ * does, in line. */
 static ALWAYS_INLINE uint64_t run_find(uint64_t free, unsigned order)
 {
     static const uint32_t aligned[SLOT_ORDER] = {0xffffffff, 0x55555555, 0x11111111, 0x01010101, 0x00010001};
@@ -181,8 +181,8 @@ static inline bool lower_mark(uint64_t *lower)
 }
 
 /*
- * The upper bunch: bit i and bit 16 + i are the state of slot i, bits 32 … 35 say which pages are the heap's, bit 36 that
- * they are one span; above it the version, how often a slot was divided.
+ * The upper bunch: bit i and bit 16 + i are the state of slot i, bits 32 … 35 say which pages are the heap's, bit 36
+ * that they are one span; above it the version, how often a slot was divided.
  *
  *     00  free                                   11  a block begins here
  *     01  divided: something lies in it          10  a block goes on here
@@ -190,10 +190,10 @@ static inline bool lower_mark(uint64_t *lower)
  * (bit i first). Slots of a page that is not the heap's look as if a block began at each, so nobody takes or divides
  * them, and no block reaches into them.
  *
- * The version stands where the paper has, for each half of a node, a bit that a free which empties it sets on its way up
- * and that a block taken meanwhile clears, so that the free does not unmark what is in use again. One bit cannot
- * tell one free from another, and a free may be late. Let x and y be the halves of c, and c one of the halves of r,
- * of 5 states as in the authors' program (github.com/HPDCS/NBBS, 1lvl-nb):
+ * The version stands where the paper has, for each half of a node, a bit that a free which empties it sets on its
+ * way up and that a block taken meanwhile clears, so that the free does not unmark what is in use again. One bit
+ * cannot tell one free from another, and a free may be late. Let x and y be the halves of c, and c one of the halves
+ * of r, of 5 states as in the authors' program (github.com/HPDCS/NBBS, 1lvl-nb):
  *
  *     hart 0                hart 1                             hart 2
  *     frees x: unmarks c,
@@ -209,9 +209,10 @@ static inline bool lower_mark(uint64_t *lower)
  *     the bit of r is set:
  *     unmarks r
  *
- * and r is given out with y in it. With a version hart 0 notices: see join() in nbbuddy.c. 27 bits are a while: to be
- * fooled a hart would have to stand still between two instructions while others divide slots of one tree 2^27 times, no
- * more and no less. Everything else that changes a word may be done whatever happened before, if the word says so.
+ * and r is given out with y in it. With a version hart 0 notices: see join() in nbbuddy.c. 27 bits are a while: to
+ * be fooled a hart would have to stand still between two instructions while others divide slots of one tree 2^27
+ * times, no more and no less. Everything else that changes a word may be done whatever happened before, if the word
+ * says so.
  */
 #define UPPER_SLOTS       0xffffull
 #define UPPER_STATES      0xffffffffull
@@ -257,8 +258,8 @@ static ALWAYS_INLINE uint64_t upper_block(uint64_t upper, unsigned slot)
     return run_from(~upper | upper >> 16 | 1ull << TREE_SLOTS, slot);
 }
 
-/* A free block of 2^order leaves, a slot or more. One larger than a page lies in pages of one span. @first: the bit of its
- * first slot */
+/* A free block of 2^order leaves, a slot or more. One larger than a page lies in pages of one span. @first: the bit
+ * of its first slot */
 static ALWAYS_INLINE bool upper_take(uint64_t *upper, unsigned order, uint64_t *first)
 {
     *first = run_find(upper_free_slots(*upper), order - SLOT_ORDER);
@@ -330,9 +331,9 @@ static inline bool upper_close(uint64_t *upper, unsigned page, bool *whole)
 }
 
 /*
- * Of each tree what is perhaps to be had there: one more than the largest order, in a byte. A hint: who has looked in vain
- * lowers it, who frees something raises it, and either may come late. So nothing is concluded from it, but it is
- * what searches go by, eight trees at a look.
+ * Of each tree what is perhaps to be had there: one more than the largest order, in a byte. A hint: who has looked
+ * in vain lowers it, who frees something raises it, and either may come late. So nothing is concluded from it, but
+ * it is what searches go by, eight trees at a look.
  */
 #define ROOM_BITS   8
 #define ROOMS       (64 / ROOM_BITS)

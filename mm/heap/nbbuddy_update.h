@@ -1,6 +1,6 @@
 /*
- * How the words of nbbuddy.h change. The one source of "nbbuddy" and "nbbuddy_locked" asks for transitions and knows no
- * more. In the one they are compare-and-swaps; in the other, as in the authors' own, a lock is held around an
+ * How the words of nbbuddy.h change. The one source of "nbbuddy" and "nbbuddy_locked" asks for transitions and knows
+ * no more. In the one they are compare-and-swaps; in the other, as in the authors' own, a lock is held around an
  * operation and they are stores, so that what the two measure apart is how the harts keep out of each other's way.
  */
 #ifndef MM_HEAP_NBBUDDY_UPDATE_H
@@ -45,7 +45,8 @@
 #define PLANT_LOST  PLANT_NBBUDDY_LOCKED_LOST
 #define PLANT_TWICE PLANT_NBBUDDY_LOCKED_TWICE
 
-/* Relaxed: the lock orders those who change things; nbbuddy_usable_size() looks without it, at its caller's block. sd. */
+/* Relaxed: the lock orders those who change things; nbbuddy_usable_size() looks without it, at its caller's block.
+ * sd. */
 #define SWAP(swap, object, old, new)                                                                         \
     ({                                                                                                       \
         (void)(old);                                                                                         \

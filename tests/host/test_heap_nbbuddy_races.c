@@ -1,8 +1,8 @@
 /*
- * The races of "nbbuddy", all of them: wherever a hart is about to swap a word another one is let in with an operation of
- * its own, and a third one wherever that one is, for every three operations and from states in which there is
- * something to fight about. In one thread, by an inject_due() of this program's own. And those by name that a reader
- * of mm/heap/nbbuddy.h would ask for.
+ * The races of "nbbuddy", all of them: wherever a hart is about to swap a word another one is let in with an
+ * operation of its own, and a third one wherever that one is, for every three operations and from states in which
+ * there is something to fight about. In one thread, by an inject_due() of this program's own. And those by name that
+ * a reader of mm/heap/nbbuddy.h would ask for.
  */
 #include "unit.h"
 
@@ -173,8 +173,8 @@ bool __wrap_inject_due(enum inject point)
     return false;
 }
 
-/* The states: nothing; a block, two, in a slot; the same and all else taken; a slot full but for a leaf, a tree that is
- * empty and there; one slot left; nothing left. */
+/* The states: nothing; a block, two, in a slot; the same and all else taken; a slot full but for a leaf, a tree that
+ * is empty and there; one slot left; nothing left. */
 #define STATES 8u
 
 static void make_state(unsigned state)
@@ -195,8 +195,8 @@ static void make_state(unsigned state)
     check_heap();
 }
 
-/* Where nothing was freed, who was told that there is nothing was told the truth; but pages that a hart has and has not
- * shown yet are nobody's. @reserved: before */
+/* Where nothing was freed, who was told that there is nothing was told the truth; but pages that a hart has and has
+ * not shown yet are nobody's. @reserved: before */
 static void check_refusals(size_t reserved)
 {
     if (reserved < FRAMES * PAGE_BYTES)
