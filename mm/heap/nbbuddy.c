@@ -209,15 +209,6 @@ static NOINLINE LEAF_PATH void *take_unmarked(
     return hand_out(heap, self, found, node);
 }
 
-/* Blocks up to 16 leaves, and up to 16 slots in the same way. */
-static ALWAYS_INLINE unsigned order_for(size_t bytes)
-{
-    static const uint8_t orders[TREE_SLOTS] = {0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4};
-    size_t last = bytes - 1;
-    return last < 1u << (SLOT_SHIFT - 1) ? orders[last >> LEAF_SHIFT]
-                                         : SLOT_ORDER + orders[last >> SLOT_SHIFT];
-}
-
 /* Where the hart had the last one from, if there is room. */
 static ALWAYS_INLINE void *take_small(struct heap *heap, unsigned order)
 {
