@@ -112,7 +112,7 @@ struct heap_misuse {
 
 /* A hart's own counts, on a line of its own; they mean something only when summed. */
 struct heap_hart {
-    int64_t frames; /* taken less given back */
+    _Atomic int64_t frames; /* taken less given back */
     uint64_t caller; /* of the free that is handed on to the design; else 0 */
 } CACHE_ALIGNED;
 

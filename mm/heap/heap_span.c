@@ -24,6 +24,13 @@ static void write_words(struct heap *heap, size_t frame, size_t count, uint64_t 
         store_relaxed(&heap->spans[frame + i], first ? first + i : 0);
 }
 
+/* Relaxed both: only we write it, others look at any time. ld; sd. */
+static void count_frames(struct heap *heap, int64_t more)
+{
+    _Atomic int64_t *frames = &heap->harts[hart_index()].frames;
+    store_relaxed(frames, atomic_load_explicit(frames, memory_order_relaxed) + more);
+}
+
 static void *take(struct heap *heap, unsigned order, uint64_t bits)
 {
     pfn_t pfn = inject_due(INJECT_GROW) ? PFN_NONE : frame_alloc(heap->frames, order, 0);
@@ -32,7 +39,7 @@ static void *take(struct heap *heap, unsigned order, uint64_t bits)
     void *base = pfn_to_direct(pfn);
     heap_poison(heap, base, (size_t)PAGE_BYTES << order);
     write_words(heap, frame_of(heap, base), (size_t)1 << order, bits | HEAP_SPAN_PRESENT | order << 16);
-    heap->harts[hart_index()].frames += 1ll << order;
+    count_frames(heap, 1ll << order);
     if (unlikely(heap->keeps_peak))
         heap_note_peak(heap);
     return base;
@@ -47,7 +54,7 @@ void *heap_span_take(struct heap *heap, unsigned order, uint32_t tag)
 static void give(struct heap *heap, void *base, unsigned order)
 {
     write_words(heap, frame_of(heap, base), (size_t)1 << order, 0);
-    heap->harts[hart_index()].frames -= 1ll << order;
+    count_frames(heap, -(1ll << order));
     frame_free(heap->frames, paddr_to_pfn_floor(direct_to_paddr(base)), order);
 }
 

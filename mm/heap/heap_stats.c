@@ -21,7 +21,7 @@ size_t heap_reserved_bytes(const struct heap *heap)
 {
     int64_t frames = 0;
     for (unsigned i = 0; i < heap->nharts; i++)
-        frames += heap->harts[i].frames;
+        frames += atomic_load_explicit(&heap->harts[i].frames, memory_order_relaxed); /* a look. ld */
     return (size_t)frames * PAGE_BYTES;
 }
 

@@ -217,7 +217,7 @@ static void test_mixed(void **state)
 {
     (void)state;
     on_all(mixed, 2, 0, 1);
-    on_all(mixed, 3, HEAP_GUARD, 2);
+    on_all(mixed, 3, HEAP_GUARD | HEAP_PEAK, 2);
     on_all(mixed, 8, 0, 3);
 }
 
