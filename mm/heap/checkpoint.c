@@ -39,9 +39,10 @@ static void look_at(void *argument, const struct heap_block *block)
     struct heap_note note;
     if (!block->live)
         return;
-    if (!heap_guard_read(look->heap, block->base, &note))
+    bool known = heap_guard_read(look->heap, block->base, &note);
+    if (!known && note.asked == HEAP_BYTES_MAX)
         look->nameless++;
-    else if (look->since && note.generation >= look->generation)
+    else if (look->since && (!known || note.generation >= look->generation))
         add_site(look->since, note.caller, 1, note.asked);
 }
 

@@ -34,7 +34,8 @@ void heap_mark(struct heap *heap, struct heap_mark *mark);
 /**
  * heap_since - what was allocated since the mark and is still live.
  * A block that realloc has moved is as old as it was before. Blocks of nearly HEAP_BYTES_MAX, which have no room for a
- * call site, are only counted: by how many more there are, under caller 0.
+ * call site, are only counted: by how many more there are, under caller 0. There is also any block whose call site was
+ * overwritten, whenever it was allocated, with its usable size.
  */
 void heap_since(struct heap *heap, const struct heap_mark *mark, struct heap_since *since);
 

@@ -31,7 +31,8 @@ struct heap_note {
         generation; /* of the heap at that time; of a block that realloc made, that of the block it was */
 };
 
-/** heap_guard_read - what is noted of a live block of a guarded heap. False: it has no tail, or a damaged one. */
+/** heap_guard_read - what is noted of a live block of a guarded heap. False: it has no tail, or a damaged one, and the usable
+ *  size counts as asked for. */
 bool heap_guard_read(struct heap *heap, const void *pointer, struct heap_note *note);
 
 /** heap_guard_check - look behind the end of a live block of a guarded heap, and report. Returns whether it is right. */

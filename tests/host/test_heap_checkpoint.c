@@ -106,6 +106,38 @@ static void test_resized_blocks_keep_their_age(void **state)
     on_all(resized);
 }
 
+/* A byte behind the end leaves the call site readable; a call site that is gone is no block of the largest size. */
+static void overrun(struct heap_model *model)
+{
+    struct heap_mark mark;
+    struct heap_since since;
+    uint8_t *before = alloc_at(model, 900, 1);
+    heap_mark(&model->heap, &mark);
+    uint8_t *after = alloc_at(model, 100, 2);
+    before[900]++;
+    after[100]++;
+    heap_since(&model->heap, &mark, &since);
+    assert_int_equal(since.nsites, 1);
+    check_site(&since, 0, 2, 1, 100);
+    before[900]--;
+    after[100]--;
+
+    size_t usable = model->heap.ops->usable_size(&model->heap, after);
+    after[usable - 1]++;
+    heap_since(&model->heap, &mark, &since);
+    assert_int_equal(since.nsites, 1);
+    check_site(&since, 0, 0, 1, usable);
+    after[usable - 1]--;
+    heap_free(&model->heap, before);
+    heap_free(&model->heap, after);
+}
+
+static void test_overrun_blocks(void **state)
+{
+    (void)state;
+    on_all(overrun);
+}
+
 #define MORE_SITES (HEAP_SITES_MAX + 10)
 
 static void many(struct heap_model *model)
@@ -222,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_resized_blocks_keep_their_age),
+        cmocka_unit_test(test_overrun_blocks),
         cmocka_unit_test(test_more_sites_than_fit),
         cmocka_unit_test(test_blocks_of_the_largest_size),
         cmocka_unit_test(test_the_guard_counts),
