@@ -60,9 +60,11 @@ static int wide_make(struct wide *wide, size_t entries, size_t entry_bytes)
 {
     size_t chunks = DIV_CEIL(entries, CHUNK_BYTES / entry_bytes);
     wide->entry_bytes = entry_bytes;
+    if (chunks > CHUNKS_MAX)
+        return ERR_NO_MEMORY;
     for (size_t i = 0; i < chunks; i++) {
-        wide->chunks[i % CHUNKS_MAX] = i < CHUNKS_MAX ? bench_buffer(CHUNK_BYTES) : NULL;
-        if (!wide->chunks[i % CHUNKS_MAX])
+        wide->chunks[i] = bench_buffer(CHUNK_BYTES);
+        if (!wide->chunks[i])
             return ERR_NO_MEMORY;
     }
     return 0;
