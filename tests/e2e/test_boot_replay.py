@@ -82,6 +82,8 @@ class ReplayTest(support.TestCase):
     def test_bad_input_is_refused_before_anything_boots(self):
         self.refuse("BENCH=heap.replay", said="heap.replay needs a trace of heap calls: TRACE=file")
         self.refuse("BENCH=heap.churn", f"TRACE={self.trace}", said="is for heap.replay, which BENCH=heap.churn does not have")
+        for bench in ("*", "*,heap.churn"):
+            self.refuse(f"BENCH={bench}", f"TRACE={self.trace}", said=f"is for heap.replay, which BENCH={bench} does not have")
         self.refuse(f"TRACE={self.trace}x", said=f"TRACE={self.trace}x: No such file")
         self.refuse(f"TRACE={self.folder}", said=f"TRACE={self.folder}: Is a directory")
         with open(self.trace, "rb") as file:

@@ -42,7 +42,7 @@ class Traces:
     """Of the chosen benchmarks: which traces the guest needs. `initrd` is the archive's path, None where it needs none."""
 
     def __init__(self, settings, benchmarks):
-        items = benchmarks.split(",")
+        items = [item for item in benchmarks.split(",") if item != "*"] # which has no heaps
         self.traces = {}
         path = settings.text("TRACE")
         if path and not _wanted(items, REPLAY):
@@ -51,7 +51,7 @@ class Traces:
             raise Failure(f"{REPLAY} needs a trace of heap calls: TRACE=file (docs/heap-traces.md says how to get one)")
         if path:
             self.traces["replay.heaptrace"] = heap_trace.load(path, "TRACE")
-        if benchmarks != "*" and _wanted(items, KERNEL):
+        if _wanted(items, KERNEL):
             self.traces["kernel.heaptrace"] = heap_trace.parse(heap_server.make())
         self.path = path
         self.initrd = write_archive({name: trace.data for name, trace in self.traces.items()}) if self.traces else None
