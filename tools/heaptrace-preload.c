@@ -41,15 +41,19 @@ static int file = -1; /* -1: nothing is recorded */
 static unsigned threads;
 static __thread unsigned thread; /* from 1; 0: it has not called yet */
 
+static void complain(const char *said)
+{
+    ssize_t ignored = write(STDERR_FILENO, said, strlen(said));
+    (void)ignored;
+}
+
 /* Writes what there is; the lock is held. Of what cannot be written nothing more is recorded, and the user is told. */
 static void flush(void)
 {
     for (size_t done = 0; done < used && file >= 0;) {
         ssize_t count = write(file, text + done, used - done);
         if (count < 0 && errno != EINTR) {
-            static const char said[] = "heaptrace: cannot write the record; it ends here\n";
-            ssize_t ignored = write(STDERR_FILENO, said, sizeof(said) - 1);
-            (void)ignored;
+            complain("heaptrace: cannot write the record; it ends here\n");
             file = -1;
         }
         done += count > 0 ? (size_t)count : 0;
@@ -186,6 +190,8 @@ __attribute__((constructor)) static void begin(void)
         return;
     pthread_atfork(take_lock, drop_lock, stop_in_child);
     file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file < 0 && errno != EEXIST)
+        complain("heaptrace: cannot create the file that HEAPTRACE names; nothing is recorded\n");
 }
 
 __attribute__((destructor)) static void end(void)

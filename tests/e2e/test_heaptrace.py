@@ -1,6 +1,8 @@
 """tools/heaptrace and the files that it makes: text in, traces out, and damaged ones refused with the place."""
 import os
 import re
+import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -96,6 +98,18 @@ class FormatTest(support.TestCase):
             self.assert_fails(run(HEAPTRACE, "summary", path), f"error: {path} is no right trace of heap calls: {said}", status=1)
         self.assert_fails(run(HEAPTRACE, "summary", path + "x"), "No such file", status=1)
 
+    def test_what_is_too_long_is_not_read_to_its_end(self):
+        def with_little_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        done = subprocess.run([HEAPTRACE, "summary", "/dev/zero"], capture_output=True, check=False, preexec_fn=with_little_memory)
+        self.assertIn(b"byte 0: no trace of heap calls", done.stderr)
+        path = os.path.join(self.folder, "long.heaptrace")
+        with open(path, "wb") as file:
+            file.write(example())
+            file.truncate(heap_trace.FILE_BYTES_MAX + 1)
+        done = subprocess.run([HEAPTRACE, "summary", path], capture_output=True, check=False, preexec_fn=with_little_memory)
+        self.assertIn(f"byte {heap_trace.FILE_BYTES_MAX}: longer than 2^24 calls can be".encode(), done.stderr)
+
     def test_archive_is_what_cpio_makes(self):
         """The header of each file, its name and its data at multiples of four bytes."""
         data = cpio.archive({"a": b"hello", "trace": b""})
@@ -125,6 +139,10 @@ class ConvertTest(support.TestCase):
     def test_errors_name_the_line(self):
         for text, said in (("malloc 24 0x1000", "line 1: expected 'malloc size new thread'"),
                            ("\nmalloc x 0x1000 0", "line 2: 'x' is no number for size"),
+                           (f"malloc {'9' * 5000} 0x1000 0", "' is no number for size"),
+                           (f"7 malloc(0x{'9' * 5000}) = 0x1000", "line 1: arguments of malloc"),
+                           ("7 realloc(0x10, 8 <unfinished ...>\n8 malloc(8) = 0x10\n7 <... realloc resumed> ) = 0x20",
+                            "line 3: what gets another size"),
                            ("free 0x10 0", "line 1: 0x10 is freed, and no line before gives it out"),
                            ("realloc 0x10 5 0x20 0", "line 1: what gets another size"),
                            ("malloc 1 0x10 0\nmalloc 1 0x10 0", "line 2: 0x10 is given out, and it has not been freed since line 1"),
@@ -172,6 +190,38 @@ class ConvertTest(support.TestCase):
         self.assertFalse(os.path.exists(trace + "2"))
         self.assert_fails(run(HEAPTRACE, "convert", text, "/proc/nothing/there", "--lenient"), "cannot write /proc/nothing/there", status=1)
 
+    def test_where_it_reads_and_writes(self):
+        trace = os.path.join(self.folder, "a.heaptrace")
+        convert = [HEAPTRACE, "convert", "-"]
+        calls = b"malloc 24 0x10 0\n"
+        # What is no text is complained of, whatever the locale makes of it.
+        done = subprocess.run([*convert, trace], input=calls + b"\xff\n", capture_output=True, check=False,
+                              env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+        self.assertIn(b"line 2: neither a call", done.stderr)
+        # What is no file stays what it is, and what could not be written leaves nothing behind.
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+            subprocess.run([*convert, pipe], input=calls, check=True, timeout=60)
+            self.assertEqual(len(heap_trace.parse(reader.communicate(timeout=60)[0]).calls), 1)
+        self.assertFalse(os.path.isfile(pipe))
+        os.symlink("/dev/full", trace + ".new")
+        done = subprocess.run([*convert, trace], input=calls, capture_output=True, check=False)
+        self.assertIn(b"No space left on device", done.stderr)
+        self.assertEqual(os.listdir(self.folder), ["pipe"])
+        with open("/dev/full", "wb") as full:
+            self.assert_ok(run(HEAPTRACE, "server", trace, "--requests", "1"))
+            done = subprocess.run([HEAPTRACE, "summary", trace], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, b"error: cannot write to standard output: No space left on device\n"))
+
+    def test_interrupted(self):
+        with subprocess.Popen([HEAPTRACE, "convert", "-", os.path.join(self.folder, "x")], stdin=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            process.stdin.write(b"# no call\n" * 65536) # more than a pipe holds: it has begun to read
+            process.send_signal(signal.SIGINT)
+            self.assertEqual((process.communicate(timeout=60)[1], process.returncode), (b"", 130))
+
 
 class ServerTest(support.TestCase):
     def test_a_seed_is_a_trace(self):
@@ -182,7 +232,7 @@ class ServerTest(support.TestCase):
         found = heap_trace.summarise(trace)
         self.assertEqual(trace.threads, heap_server.THREADS)
         # All threads have their share, objects do pass between them, and it ends while it works.
-        self.assertGreater(min(found.by_thread), 0.75 * max(found.by_thread))
+        self.assertGreater(min(found.by_thread), 0.5 * max(found.by_thread))
         self.assertTrue(0.05 < found.handed / trace.objects < 0.2)
         self.assertGreater(found.left_objects, 0.8 * found.peak_objects)
 
@@ -227,6 +277,12 @@ class PreloadTest(support.TestCase):
         found, done = self.record("/bin/sh", "-c", "echo $(echo a; echo b | sort)")
         self.assertEqual(done.out, "a b\n")
         self.assertEqual(len(found.by_thread), 1)
+
+    def test_where_no_file_can_be_is_said(self):
+        done = run("/bin/true", HEAPTRACE=os.path.join(self.folder, "none", "calls.txt"),
+                   LD_PRELOAD=os.path.join(ROOT, "build", "heaptrace-preload.so"))
+        self.assert_ok(done)
+        self.assertIn("heaptrace: cannot create the file", done.err)
 
     def test_every_call(self):
         source, program = os.path.join(self.folder, "t.c"), os.path.join(self.folder, "t")

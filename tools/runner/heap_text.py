@@ -5,7 +5,8 @@ import re
 from .failure import Failure
 from .heap_trace import BYTES_MAX, CALLS_MAX, THREADS_MAX, Builder
 
-NUMBER = r"(?:0x[0-9a-fA-F]+|\d+|\(nil\)|nil|NULL)"
+# Of up to 64 bits, written at length at most.
+NUMBER = r"(?:0x[0-9a-fA-F]{1,16}|\d{1,20}|\(nil\)|nil|NULL)"
 # A call a line: its name, what the columns mean.
 PLAIN = {"malloc": ("size", "new"), "calloc": ("count", "size", "new"), "realloc": ("old", "size", "new"),
          "memalign": ("align", "size", "new"), "aligned_alloc": ("align", "size", "new"), "free": ("old",)}
@@ -32,7 +33,7 @@ class Conversion:
         self.skip_large = skip_large
         self.builder = Builder()
         self.at = {}            # pointer: (object or None for one left out, line)
-        self.moving = {}        # by thread: (pointer, what is there) of a realloc that has not returned
+        self.moving = {}        # by thread: (pointer, what is there or None) of a realloc that has not returned
         self.threads = {}
         self.line = 0
         self.left_out = {}      # why: how many calls
@@ -83,8 +84,7 @@ class Conversion:
 
     def move(self, old, thread_name):
         """A realloc begins: until it returns, the pointer may be given out to others."""
-        if old in self.at:
-            self.moving[thread_name] = old, self.at.pop(old)
+        self.moving[thread_name] = old, self.at.pop(old, None)
 
     def call(self, name, values, thread_name):
         """A call that has returned. values: by the names of PLAIN's columns."""
@@ -97,7 +97,7 @@ class Conversion:
         if name == "realloc" and old and new:
             self._realloc(thread, moving[1] if moving else self.at.pop(old, None), size, new)
             return
-        if moving:
+        if moving and moving[1]:
             self.at[old] = moving[1]
         if name == "free" or (name == "realloc" and old and not size):
             if old and old not in self.at:

@@ -15,6 +15,8 @@ THREADS_MAX = 4096
 BYTES_MAX = 4 << 20             # of an object, and of an alignment: what the kernel's heaps serve
 ALIGN_MIN = 32                  # less has every object
 NAME_BYTES = 24                 # the NUL included
+RECORD_BYTES_MAX = 1 + 5 + 5 + 5
+FILE_BYTES_MAX = 64 + CALLS_MAX * RECORD_BYTES_MAX
 THREAD_FOLLOWS = 4
 
 
@@ -140,7 +142,12 @@ def load(path, variable=None):
     said = f"{variable}={path}" if variable else path
     try:
         with open(path, "rb") as file:
-            return parse(file.read())
+            data = file.read(len(MAGIC))
+            if data == MAGIC:
+                data += file.read(FILE_BYTES_MAX - len(data) + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise Damaged("longer than 2^24 calls can be", FILE_BYTES_MAX)
+        return parse(data)
     except OSError as error:
         raise Failure(f"{said}: {error.strerror}") from error
     except Damaged as damage:
