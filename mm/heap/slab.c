@@ -145,8 +145,7 @@ static int slab_init(struct heap *heap)
     store_relaxed(&all->reclaimed, 0);
     all->state = (struct slab_part *)(metadata + at.state);
     all->slabs = (struct slab *)(metadata + at.slabs);
-    for (size_t i = 0; i < heap->nframes * PARTS; i++)
-        store_relaxed(&all->state[i].word, SLAB_FREE);
+    memset(all->state, 0, heap->nframes * CACHE_LINE_BYTES);
     memset(all->slabs, 0, heap->nframes * sizeof(struct slab));
     for (unsigned hart = 0; hart < heap->nharts; hart++)
         init_hart(heap, hart, (uintptr_t)all->state - heap->base / PART_BYTES * sizeof(struct slab_part));
@@ -163,37 +162,38 @@ static ALWAYS_INLINE struct slab_hart *own(const struct heap *heap)
     return slab_hart_of(heap, hart_index());
 }
 
-static bool is_of_class(const struct heap *heap, unsigned shape, unsigned class, uintptr_t address)
+/* Whether the change was made: only where the frame is still of that shape. */
+static bool change_bit(struct slab_part *part, uint64_t place, uint64_t bit, bool set)
 {
-    return shape != 0 && slab_shapes[shape].class == class &&
-           slab_is_block(heap, &slab_shapes[shape], address);
+    for (;;) {
+        uint64_t word = slab_word(part);
+        if (word >> SLAB_PLACE_SHIFT != place)
+            return false;
+        /* Relaxed: it is as it would be if nothing had been done. lr.d; sc.d. */
+        if (!inject_due(INJECT_CAS) && cas_relaxed(&part->word, word, set ? word | bit : word & ~bit))
+            return true;
+    }
 }
 
 /*
- * A page that was reclaimed may have become anything while the round waited. Where there is a block of some shape, we
- * have it, and it keeps its slab. Where there is none we have cleared a bit that has to be 1, which is harmless only
- * until a slab is made there that has a block in that place; so it is set again while none can be made.
+ * What is to be done with a claim in a frame that was of another shape than the round's, as a page that was reclaimed may
+ * have become anything. Where there is a block of some other class we have it, as if we had allocated it. Where
+ * none begins we have cleared a bit that has to be 1; if the page has become something else meanwhile, all bits have
+ * been made what they have to be. In a frame of no slab, somebody is about to find out that his free was wrong, or of
+ * a large block, and all bits have to be 0 anyway. Whether we have a block of the class.
  */
-bool slab_settle(struct heap *heap, unsigned class, uintptr_t address)
+static bool settle(struct heap *heap, unsigned class, uintptr_t address, uint64_t place)
 {
-    struct slab_class *classes = slab_heap_of(heap)->class;
     struct slab_part *part = slab_part_of(own(heap), address);
-    struct lock_node nodes[SLAB_CLASSES];
-    unsigned shape = slab_shape_of(part);
-    if (is_of_class(heap, shape, class, address))
-        return true;
+    const struct slab_shape *shape = &slab_shapes[place / sizeof(struct slab_cache)];
     inject_due(INJECT_LOOK);
-    for (unsigned i = 0; i < SLAB_CLASSES; i++)
-        lock_acquire(&classes[i].lock, &nodes[i]);
-    shape = slab_shape_of(part);
-    bool ours = shape != 0 && slab_is_block(heap, &slab_shapes[shape], address);
-    if (!ours)
-        or_release(&part->word, slab_bit_of(address)); /* amoor.d.rl; nobody waits for what was done before */
-    for (unsigned i = SLAB_CLASSES; i-- > 0;)
-        lock_release(&classes[i].lock, &nodes[i]);
-    if (ours && slab_shapes[shape].class == class)
+    if (place == 0)
+        return false;
+    if (!slab_is_block(heap, shape, address))
+        change_bit(part, place, slab_bit_of(address), true);
+    else if (shape->class == class)
         return true;
-    if (ours)
+    else
         heap->ops->free(heap, (void *)address);
     return false;
 }
@@ -218,8 +218,8 @@ static void *take_loaded(struct slab_hart *self, uint64_t place)
         uintptr_t block = *--cache->top;
         struct slab_part *part = slab_part_of(self, block);
         uint64_t bit = slab_bit_of(block), before = slab_claim(part, bit);
-        if ((before & bit) &&
-            (likely(before >> SLAB_PLACE_SHIFT == place) || slab_settle(self->heap, class, block)))
+        if ((before & bit) && (likely(before >> SLAB_PLACE_SHIFT == place) ||
+                                  settle(self->heap, class, block, before >> SLAB_PLACE_SHIFT)))
             return give_out(cache, part, block);
     }
 }
@@ -235,12 +235,12 @@ static NOINLINE void *alloc_slow(struct slab_hart *self, uint64_t place)
     return take_loaded(self, place);
 }
 
-/* We have the block of the last round, but it is of another shape. */
-static NOINLINE void *alloc_other(struct slab_hart *self, uint64_t place)
+/* The last round's bit is ours, but it is of another shape. */
+static NOINLINE void *alloc_other(struct slab_hart *self, uint64_t place, uint64_t its_place)
 {
     uintptr_t block = *--slab_cache_of(self, place)->top;
     unsigned class = place / sizeof(struct slab_cache) - 1;
-    return slab_settle(self->heap, class, block) ? (void *)block : take_loaded(self, place);
+    return settle(self->heap, class, block, its_place) ? (void *)block : take_loaded(self, place);
 }
 
 static NOINLINE void *alloc_large(struct heap *heap, size_t bytes)
@@ -260,7 +260,7 @@ static ALWAYS_INLINE void *alloc_shape(struct slab_hart *self, unsigned shape)
     if (unlikely(!(before & bit)))
         return alloc_slow(self, place);
     if (unlikely(before >> SLAB_PLACE_SHIFT != place))
-        return alloc_other(self, place);
+        return alloc_other(self, place, before >> SLAB_PLACE_SHIFT);
     cache->top = top - 1;
     return give_out(cache, part, block);
 }
@@ -286,10 +286,9 @@ static void *slab_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
     return alloc_shape(self, shape);
 }
 
-/* Says what is wrong with it. A large one is no slab's, and its state the same as that of a wrong one. */
-static ALWAYS_INLINE void refuse(struct heap *heap, void *pointer, const void *caller)
+/* Says what is wrong with it, but of a large one only if heap_large_free() finds so: those have no state here. */
+static ALWAYS_INLINE void refuse(struct heap *heap, heap_span_t span, void *pointer, const void *caller)
 {
-    heap_span_t span = heap_span_of(heap, pointer);
     uintptr_t address = (uintptr_t)pointer;
     if (heap_span_is_large(span)) {
         heap_large_free(heap, span, pointer, caller);
@@ -315,25 +314,28 @@ static ALWAYS_INLINE void refuse(struct heap *heap, void *pointer, const void *c
 
 static COLD void refuse_place(struct heap *heap, void *pointer)
 {
-    refuse(heap, pointer, __builtin_return_address(0));
+    refuse(heap, heap_span_of(heap, pointer), pointer, __builtin_return_address(0));
 }
 
 static COLD void refuse_misaligned(struct heap *heap, void *pointer)
 {
-    refuse(heap, pointer, __builtin_return_address(0));
+    refuse(heap, heap_span_of(heap, pointer), pointer, __builtin_return_address(0));
 }
 
 static NOINLINE void refuse_free(struct heap *heap, void *pointer)
 {
-    refuse(heap, pointer, __builtin_return_address(0));
+    refuse(heap, heap_span_of(heap, pointer), pointer, __builtin_return_address(0));
 }
 
-/* It is free; its magazine is full, or of another shape than its class's first. */
+/* Its bit is set; its magazine is full, or of another shape than its class's first, or there is none: then it is a large
+ * block, or wrong, and the bit has to be 0 again. */
 static NOINLINE void free_slow(struct heap *heap, void *pointer, uint64_t place)
 {
-    if (unlikely(place ==
-                 0)) { /* a free that was wrong, just as another hart had claimed there what is no block */
-        heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, __builtin_return_address(0));
+    if (place == 0) {
+        uintptr_t address = (uintptr_t)pointer;
+        heap_span_t span = heap_span_of(heap, pointer);
+        change_bit(slab_part_of(own(heap), address), 0, slab_bit_of(address), false);
+        refuse(heap, span, pointer, __builtin_return_address(0));
         return;
     }
     unsigned class = slab_shapes[place / sizeof(struct slab_cache)].class;

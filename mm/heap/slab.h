@@ -26,8 +26,7 @@
  * twice, and a round may be about a page that has long been something else, so a claim counts only if the page
  * is still of that shape.
  *
- * Locks (docs/locking.md): of each size `slabs` and `depot`, never both; `slabs` of all sizes in ascending order by who
- * has claimed what is not a block, slab_settle().
+ * Locks (docs/locking.md): `slabs` and `depot`, one of each a class; nobody has two of them.
  */
 #ifndef MM_HEAP_SLAB_H
 #define MM_HEAP_SLAB_H
@@ -55,9 +54,9 @@ extern const struct slab_shape slab_shapes[SLAB_SHAPES];
 /* The largest block of a slab; behind it blocks are spans. */
 #define SLAB_BYTES_MAX ((size_t)8192)
 
-/* The state of an eighth of a frame, which is of 32 places where a block could begin: a bit for each, 1 if nobody holds a
- * block that begins there, and in the upper half the place of the shape. In one word, so that the operation on the
- * bit says what slab it was in, and a line that comes from another hart comes once. */
+/* The state of an eighth of a frame, which is of 32 places where a block could begin: a bit for each, 0 if somebody holds
+ * a block that begins there, and in the upper half the place of the shape. In one word, so that the operation on
+ * the bit says what slab it was in, and a line that comes from another hart comes once. Of frames of no slab it is 0. */
 #define PART_BYTES (HEAP_ALIGN * 32)
 #define PARTS      (PAGE_BYTES / PART_BYTES)
 
@@ -261,12 +260,6 @@ static inline struct magazine *slab_magazine(const struct slab_class *class, uns
 {
     return (struct magazine *)(class->magazines + number * class->magazine_bytes);
 }
-
-/* slab.c */
-
-/** slab_settle - what to do with a claim in a slab of another shape than the round's. A block of that class: it
- *  stands, and is true. Else it is undone. No lock held. */
-bool slab_settle(struct heap *heap, unsigned class, uintptr_t address);
 
 /* slab_magazine.c: the caller is the hart itself, and holds no lock. */
 

@@ -100,15 +100,13 @@ static void set_home(struct heap *heap, uint32_t frame, const struct slab_shape 
     slab_of(heap, frame)->nhome = slab_count(shape);
 }
 
-/* Release: who claims from now on sees that it is none any more. Not a store: a claim that will turn out to be of no block
- * may be under way. amoand.d.rl; amoor.d.rl. */
-static void set_shape(struct heap *heap, uint32_t frame, unsigned nframes, unsigned shape)
+/* The frames become a slab's: what no block is in counts as free, too. Not a store, and at once: a free that will turn out
+ * to be wrong may have set a bit. Release: who claims sees a slab that is made. amoor.d.rl. */
+static void set_state(struct heap *heap, uint32_t frame, unsigned shape)
 {
-    for (unsigned i = 0; i < nframes * PARTS; i++) {
-        struct slab_part *part = &slab_heap_of(heap)->state[frame * PARTS + i];
-        and_release(&part->word, SLAB_FREE);
-        or_release(&part->word, SLAB_PLACE(shape) << SLAB_PLACE_SHIFT);
-    }
+    struct slab_part *part = &slab_heap_of(heap)->state[frame * PARTS];
+    for (unsigned i = 0; i < PARTS << slab_shapes[shape].order; i++)
+        or_release(&part[i].word, SLAB_PLACE(shape) << SLAB_PLACE_SHIFT | SLAB_FREE);
 }
 
 /* A span of a shape that is to be had; NULL. */
@@ -137,7 +135,7 @@ unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsign
     set_home(heap, frame, &slab_shapes[shape]);
     unsigned got = take_from(heap, frame, rounds, wanted);
     lock_acquire(&class->lock, &node);
-    set_shape(heap, frame, 1u << slab_shapes[shape].order, shape);
+    set_state(heap, frame, shape);
     ring_insert(heap, &class->ring[ring_of(slab_of(heap, frame))], frame, false);
     lock_release(&class->lock, &node);
     counter_add(COUNTER_HEAP_REFILL, 1);
@@ -168,22 +166,22 @@ bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame)
     for (; ours && claimed < nparts; claimed++)
         ours =
             claim_part(slab, &part[claimed], &slab_of(heap, frame + claimed / PARTS)->home[claimed % PARTS]);
-    if (ours) {
-        ring_remove(heap, &class->ring[SLAB_SOME], frame);
-        class->nidle--;
-        set_shape(heap, frame, 1u << shape->order, 0);
-    }
-    /* Release: who claims from now on sees what the shape is now. amoor.d.rl. */
+    /* Release: a slab is left as if it had not been claimed, or what comes after is of no slab. amoor.d.rl; amoand.d.rl. */
     for (unsigned i = 0; i < claimed; i++) {
         uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
-        or_release(&part[i].word, *home);
-        if (ours)
+        if (ours) {
+            and_release(&part[i].word, 0);
             *home = 0;
+        } else {
+            or_release(&part[i].word, *home);
+        }
     }
     if (!ours) {
         sort_in(heap, class, frame, nhome);
         return false;
     }
+    ring_remove(heap, &class->ring[SLAB_SOME], frame);
+    class->nidle--;
     heap_span_give(heap, (void *)slab_base(heap, frame));
     return true;
 }

@@ -16,8 +16,8 @@ static int check_frame(
         uint32_t home = all->slabs[frame].home[i];
         if (slab_shape_of(part) != shape)
             return heap_corrupt(heap, part, "a frame that is of another shape than its slab");
-        if ((free | starts[i]) != UINT32_MAX)
-            return heap_corrupt(heap, part, "in use where no block begins");
+        if ((free | starts[i]) != (shape ? UINT32_MAX : 0))
+            return heap_corrupt(heap, part, "a state of what is no block");
         if (home & ~starts[i])
             return heap_corrupt(heap, part, "at home where no block begins");
         if (!all->reclaimed && (home & ~free))

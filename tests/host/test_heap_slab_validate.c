@@ -136,11 +136,11 @@ static void too_many_full(void)
     depot()->nfull = 1000;
 }
 
-static void foreign_frame_in_use(void)
+static void foreign_frame_with_state(void)
 {
     for (size_t frame = 0; frame < model.heap.nframes; frame++)
         if (heap_span_none(heap_span_of(&model.heap, (void *)slab_base(&model.heap, frame))))
-            store_relaxed(&all()->state[frame * PARTS + 1].word, 0);
+            store_relaxed(&all()->state[frame * PARTS + 1].word, 1);
 }
 
 static const struct {
@@ -148,7 +148,7 @@ static const struct {
     const char *finding;
 } corruptions[] = {
     {wrong_shape, "of another shape than its slab"},
-    {wrong_place_in_use, "in use where no block begins"},
+    {wrong_place_in_use, "a state of what is no block"},
     {wrong_place_at_home, "at home where no block begins"},
     {use_forgotten, "lost: free, and nowhere to be found"},
     {home_in_use, "in use and at home"},
@@ -165,7 +165,7 @@ static const struct {
     {magazine_twice, "a magazine in two places"},
     {no_bottom, "a magazine without a bottom"},
     {too_many_full, "a depot with more magazines"},
-    {foreign_frame_in_use, "in use where no block begins"},
+    {foreign_frame_with_state, "a state of what is no block"},
 };
 
 /* A slab with blocks in use and blocks at home, one with all at home, rounds of hart 0. */
