@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # --- what may be said on the command line ----------------------------------------------------------
 
 # Read by tools/run, which checks their values and explains them (tools/run --help).
-RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU
+RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU CALLS KERNEL
 # SECONDS is no plain environment variable in bash: it goes by another name.
 MAKE_VARIABLES  := SECONDS CROSS HOST_CC V
 VALID_VARIABLES := $(sort $(RUN_VARIABLES) $(MAKE_VARIABLES))
@@ -39,7 +39,7 @@ say     = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 # --- targets for people ----------------------------------------------------------------------------
 
-.PHONY: help bench stress run debug test boots plot validate-model sweep model-speed lint fmt clean
+.PHONY: help bench record stress run debug test boots plot validate-model sweep model-speed lint fmt clean
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 12
@@ -50,6 +50,11 @@ bench: ## measure: boot, print the table, write results/<run>/   BENCH= FRAME= H
 	@tools/setup bench
 	+@$(BUILD) release model
 	@tools/run bench
+
+record: ## the calls of a heap in a benchmark, as a trace      BENCH= HEAP= HARTS= OUT=file CALLS= KERNEL=1
+	@tools/setup bench
+	+@$(BUILD) release model
+	@tools/run record
 
 stress: ## every variant under contention, validated            SECONDS= SEED= HARTS= FRAME= HEAP=
 	@tools/setup bench

@@ -10,6 +10,7 @@
 #include "bench/points.h"
 #include "arch/model.h"
 #include "arch/panic.h"
+#include "kernel/record.h"
 #include "lib/error.h"
 #include "lib/stats.h"
 #include "lib/string.h"
@@ -276,6 +277,8 @@ static int make_subject(struct bench_run *run, size_t nframes_max)
 static int prepare_run(struct bench_run *run, size_t nframes_max)
 {
     int error = make_subject(run, nframes_max);
+    if (!error && run->variant.heap)
+        record_start(&run->heap);
     barrier_init(&run->barrier, run->nharts);
     nbuffers = 0;
     for (unsigned i = 0; i < run->nharts; i++) {
@@ -394,6 +397,8 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
         run_trial(&run, span, false, &trials[i]);
     model_label(0);
     run_trial(&run, span, true, &discarded);
+    if (variant.heap)
+        record_stop(&run.heap); /* what teardown frees is not the workload's doing */
     choose(trials, plan->trials, result);
     collect_latencies(&run, result);
     memory_inspect(&run, &result->memory);

@@ -6,6 +6,7 @@
 #include "bench/report.h"
 #include "kernel/config.h"
 #include "kernel/monitor.h"
+#include "kernel/record.h"
 #include "lib/error.h"
 #include "smp/hart.h"
 
@@ -71,6 +72,13 @@ static int check_machine(void)
             "error: nothing to measure: none of the allocators in frame=%s has blocks as large as the "
             "workloads in bench=%s ask for\n",
             chosen->frame, chosen->bench);
+        return ERR_INVALID;
+    }
+    if (record_wanted() && points_total() != 1) {
+        console_format(
+            "error: record= is about one data point of a heap, and %u are chosen: bench=, heap=, lock= and "
+            "harts= have to be one each\n",
+            points_total());
         return ERR_INVALID;
     }
     return 0;

@@ -12,6 +12,7 @@
 #include "kernel/config.h"
 #include "kernel/initrd.h"
 #include "kernel/monitor.h"
+#include "kernel/record.h"
 #include "kernel/version.h"
 #include "lib/bits.h"
 #include "lib/error.h"
@@ -247,9 +248,12 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
     start_clock();
     take_initrd(fdt);
     divide_memory(fdt);
+    if (record_prepare())
+        give_up("no memory to record so many calls of a heap");
     start_harts();
     print_configuration();
     const struct config_key *mode = config_mode();
     int error = mode ? mode->run() : monitor_run();
+    record_report(mode ? mode->given : "monitor");
     power_off(error != 0);
 }

@@ -141,7 +141,7 @@ static void *guard_alloc(struct heap *heap, size_t bytes)
 }
 
 /* Of what is no live block the design says what is wrong. */
-static void take_back(struct heap *heap, void *pointer, const void *by)
+void heap_guard_free(struct heap *heap, void *pointer, const void *by)
 {
     size_t usable = heap->ops->usable_size(heap, pointer);
     struct heap_note note;
@@ -155,7 +155,7 @@ static void take_back(struct heap *heap, void *pointer, const void *by)
 
 static void guard_free(struct heap *heap, void *pointer)
 {
-    take_back(heap, pointer, __builtin_return_address(0));
+    heap_guard_free(heap, pointer, __builtin_return_address(0));
 }
 
 /* In place where it fits and half of it would not do; a design's own realloc knows nothing of the tail, and is not used.
@@ -165,7 +165,7 @@ void *heap_guard_realloc(struct heap *heap, void *pointer, size_t bytes, const v
     size_t usable = heap->ops->usable_size(heap, pointer);
     struct heap_note was, note = note_of(heap, bytes, caller);
     if (usable == 0) {
-        take_back(heap, pointer, caller);
+        heap_guard_free(heap, pointer, caller);
         return NULL;
     }
     bool intact = inspect(heap, pointer, usable, caller, &was);
@@ -184,7 +184,7 @@ void *heap_guard_realloc(struct heap *heap, void *pointer, size_t bytes, const v
         was.asked = MIN(was.asked, usable - sizeof(struct tail));
         seal(pointer, usable, &was);
     }
-    take_back(heap, pointer, caller);
+    heap_guard_free(heap, pointer, caller);
     return fresh;
 }
 

@@ -11,14 +11,19 @@
 /* What a guarded heap shows to its callers: the calls that heap.h makes directly. */
 extern const struct heap_ops heap_guard;
 
-/** heap_guard_alloc, heap_guard_alloc_aligned, heap_guard_realloc - what the guard does for the other calls.
+/** heap_guard_alloc, heap_guard_alloc_aligned, heap_guard_realloc, heap_guard_free - what the guard does for the other calls.
  *  @caller: their return address */
 void *heap_guard_alloc(struct heap *heap, size_t bytes, const void *caller);
 void *heap_guard_alloc_aligned(struct heap *heap, size_t bytes, size_t align, const void *caller);
 void *heap_guard_realloc(struct heap *heap, void *pointer, size_t bytes, const void *caller);
+void heap_guard_free(struct heap *heap, void *pointer, const void *caller);
 
 /** heap_aligned - alloc_aligned of the design, and what is the same for all: more than a page's alignment. */
 void *heap_aligned(struct heap *heap, size_t bytes, size_t align);
+
+/** heap_resize_for - heap_realloc() in another's name, of a pointer that is not NULL, of 1 … HEAP_BYTES_MAX bytes. It is not
+ *  recorded. */
+void *heap_resize_for(struct heap *heap, void *pointer, size_t bytes, const void *caller);
 
 /** heap_free_for - the design's free, with misuse reported as that of @caller. */
 void heap_free_for(struct heap *heap, void *pointer, const void *caller);

@@ -8,6 +8,7 @@
 #include "lib/error.h"
 #include "mm/heap/guard.h"
 #include "mm/heap/heap_span.h"
+#include "mm/heap/record.h"
 #include "smp/hart.h"
 #include "trace/counter.h"
 
@@ -110,7 +111,10 @@ void heap_destroy(struct heap *heap)
 static void *alloc_for(struct heap *heap, size_t bytes, const void *caller)
 {
     bytes = MAX(bytes, (size_t)1);
-    return heap->guarded ? heap_guard_alloc(heap, bytes, caller) : heap->ops->alloc(heap, bytes);
+    void *pointer = heap->guarded ? heap_guard_alloc(heap, bytes, caller) : heap->ops->alloc(heap, bytes);
+    if (unlikely(heap->recorder))
+        heap_record_made(heap, pointer, bytes, 0);
+    return pointer;
 }
 
 void *heap_zalloc(struct heap *heap, size_t bytes)
@@ -134,8 +138,11 @@ void *heap_alloc_for(struct heap *heap, size_t bytes, size_t align, const void *
     if (align <= HEAP_ALIGN)
         return alloc_for(heap, bytes, caller);
     bytes = MAX(bytes, (size_t)1);
-    return heap->guarded ? heap_guard_alloc_aligned(heap, bytes, align, caller)
-                         : heap_aligned(heap, bytes, align);
+    void *pointer = heap->guarded ? heap_guard_alloc_aligned(heap, bytes, align, caller)
+                                  : heap_aligned(heap, bytes, align);
+    if (unlikely(heap->recorder))
+        heap_record_made(heap, pointer, bytes, align);
+    return pointer;
 }
 
 void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align)
@@ -157,12 +164,25 @@ static void *realloc_by_copy(struct heap *heap, void *pointer, size_t usable, si
     bool fits = bytes <= usable;
     if (fits && (usable <= SHRINK_BYTES_MIN || bytes >= usable / SHRINK_DIVISOR))
         return pointer;
-    void *fresh = heap_alloc(heap, bytes);
+    void *fresh = heap->ops->alloc(heap, bytes);
     if (!fresh)
         return fits ? pointer : NULL;
     memcpy(fresh, pointer, MIN(usable, bytes));
-    heap_free(heap, pointer);
+    heap->ops->free(heap, pointer);
     return fresh;
+}
+
+void *heap_resize_for(struct heap *heap, void *pointer, size_t bytes, const void *caller)
+{
+    if (heap->guarded)
+        return heap_guard_realloc(heap, pointer, bytes, caller);
+    size_t usable = heap->ops->usable_size(heap, pointer);
+    if (unlikely(usable == 0)) {
+        heap_free_for(heap, pointer, caller); /* says why it is wrong */
+        return NULL;
+    }
+    return heap->ops->realloc ? heap->ops->realloc(heap, pointer, bytes)
+                              : realloc_by_copy(heap, pointer, usable, bytes);
 }
 
 void *heap_realloc(struct heap *heap, void *pointer, size_t bytes)
@@ -173,15 +193,8 @@ void *heap_realloc(struct heap *heap, void *pointer, size_t bytes)
     bytes = MAX(bytes, (size_t)1);
     if (!pointer)
         return alloc_for(heap, bytes, caller);
-    if (heap->guarded)
-        return heap_guard_realloc(heap, pointer, bytes, caller);
-    size_t usable = heap->ops->usable_size(heap, pointer);
-    if (unlikely(usable == 0)) {
-        heap_free_for(heap, pointer, caller); /* says why it is wrong */
-        return NULL;
-    }
-    return heap->ops->realloc ? heap->ops->realloc(heap, pointer, bytes)
-                              : realloc_by_copy(heap, pointer, usable, bytes);
+    return unlikely(heap->recorder) ? heap_record_realloc(heap, pointer, bytes, caller)
+                                    : heap_resize_for(heap, pointer, bytes, caller);
 }
 
 void heap_drain(struct heap *heap)

@@ -118,7 +118,8 @@ struct heap_hart {
 
 struct heap {
     const struct heap_ops *ops; /* the design */
-    const struct heap_ops *front; /* what callers reach: the design, or the guard before it */
+    const struct heap_ops
+        *front; /* what callers reach: the design, the guard before it, or the recorder before both */
     struct frame_allocator *frames; /* where its pages are from */
     _Atomic uint64_t *spans; /* a word a frame: heap_span.h */
     uintptr_t base; /* where the direct map shows the first frame of the allocator */
@@ -128,6 +129,7 @@ struct heap {
     const struct lock_ops
         *lock_kind; /* for every lock of this instance; may be NULL if the design has none */
     const char *name; /* of the instance: "kernel", "heap" */
+    struct heap_recorder *recorder; /* that keeps its calls: mm/heap/record.h; NULL: none */
     unsigned nharts; /* harts 0 … nharts − 1 may call */
     bool guarded;
     bool keeps_peak;

@@ -17,7 +17,7 @@ LIMIT_S = 280
 # What a user's shell might have set and what make sets would change what is tested.
 DROPPED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", "BENCH", "FRAME",
            "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS", "SEED", "PLANT", "T", "RUN",
-           "COUNT", "QEMU", "PROFILE", "JOBS", "PIN", "LINES")
+           "COUNT", "QEMU", "PROFILE", "JOBS", "PIN", "LINES", "CALLS", "KERNEL")
 
 
 def environment(**more):

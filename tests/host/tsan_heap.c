@@ -13,6 +13,7 @@
 #include "lib/rng.h"
 #include "mm/heap/heap.h"
 #include "shim/host.h"
+#include "shim/recording.h"
 #include "smp/barrier.h"
 
 #define BASE         PFN(0x80000)
@@ -29,6 +30,7 @@ static struct {
     _Atomic(uint64_t *) mailbox[MAILBOXES]; /* blocks on their way from one hart to another */
     uint64_t *contested; /* freed by two harts at once */
     _Atomic unsigned arrivals;
+    struct recording *recording;
 } shared;
 
 /* The first word is the number of words; plain accesses: that is the point. */
@@ -115,6 +117,15 @@ static void mixed(void *argument)
         drop(held[--n]);
 }
 
+static void empty_mailboxes(void)
+{
+    for (unsigned i = 0; i < MAILBOXES; i++) {
+        uint64_t *block = atomic_exchange_explicit(&shared.mailbox[i], NULL, memory_order_acq_rel);
+        if (block)
+            drop(block);
+    }
+}
+
 /* One hart allocates and the next frees, all the time: what a cache of the freeing hart's would never give back. */
 static void relay(void *argument)
 {
@@ -163,15 +174,6 @@ static void racing_frees(void *argument)
         ASSERT(atomic_load(&shared.frames.misuse_count) == 0);
     }
     heap_free(&shared.heap, neighbour);
-}
-
-static void empty_mailboxes(void)
-{
-    for (unsigned i = 0; i < MAILBOXES; i++) {
-        uint64_t *block = atomic_exchange_explicit(&shared.mailbox[i], NULL, memory_order_acq_rel);
-        if (block)
-            drop(block);
-    }
 }
 
 static void on_one(void (*test)(void *argument), const struct heap_ops *ops, const struct lock_ops *lock_kind,
@@ -228,6 +230,30 @@ static void test_relay(void **state)
     on_all(relay, 5, 0, 2);
 }
 
+/* All harts' calls in one order, in which none ends what has not been made, nor twice; and all have ended at last. */
+static void recorded(void *argument)
+{
+    if (hart_index() == 0)
+        shared.recording = recording_start(&shared.heap, 4 * STEPS * shared.heap.nharts);
+    barrier_wait(&shared.barrier);
+    mixed(argument);
+    barrier_wait(&shared.barrier);
+    if (hart_index() != 0)
+        return;
+    empty_mailboxes();
+    recording_stop(shared.recording, &shared.heap);
+    ASSERT(heap_record_lost(&shared.recording->recorder) == 0);
+    ASSERT(shared.recording->nlive == 0 && shared.recording->trace.calls > STEPS);
+    ASSERT(shared.recording->trace.threads == shared.heap.nharts);
+    recording_free(shared.recording);
+}
+
+static void test_recorded(void **state)
+{
+    (void)state;
+    on_all(recorded, 4, 0, 5);
+}
+
 static void test_racing_frees(void **state)
 {
     (void)state;
@@ -242,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_relay),
+        cmocka_unit_test(test_recorded),
         cmocka_unit_test(test_racing_frees),
     };
     return cmocka_run_group_tests_name("heap under threads", tests, NULL, NULL);

@@ -6,13 +6,15 @@
 #include "lib/error.h"
 #include "lib/rng.h"
 #include "lib/string.h"
-#include "smp/hart.h"
+#include "mm/heap/record.h"
+#include "mm/memory.h"
+#include "smp/call.h"
 #include "tests/kernel/test.h"
 
 /* Few, and few that wait for another hart: where harts outnumber the host's cores, each wait is one for its scheduler. */
 #define CALLS       400
 #define TURN        25 /* calls of a thread in a row */
-#define FILE_BYTES  16384
+#define FILE_BYTES  65536
 #define THREADS_MAX 16
 #define LIVE_MAX    16 /* of what a thread has made */
 #define FRAMES      8192
@@ -187,6 +189,76 @@ TEST(replay_two_threads_in_step)
     replay(heap_design_at(0), hart_count());
     check_replay(2, 20 * TURNS, 0);
     CHECK(heap_replay_set(NULL, 0) == ERR_NOT_FOUND);
+    bench_finish();
+}
+
+/* All harts on one heap, each with a few blocks, some of which the next one frees. */
+static struct frame_allocator arena;
+static struct heap heap;
+static struct heap_recorder recorder;
+static _Atomic(void *) passed_on[HART_MAX];
+static uint64_t made_calls[HART_MAX];
+
+#define STEPS 60
+
+static void work(void *unused)
+{
+    struct rng rng;
+    void *held = NULL;
+    uint64_t *calls = &made_calls[hart_index()];
+    (void)unused;
+    rng_seed(&rng, 3, hart_index());
+    *calls = 0;
+    for (unsigned i = 0; i < STEPS; i++) {
+        size_t bytes = 1 + rng_below(&rng, 900);
+        void *block = held && i % 4 == 0 ? heap_realloc(&heap, held, bytes) : heap_alloc(&heap, bytes);
+        CHECK(block != NULL);
+        *calls += 1;
+        if (held && i % 4 != 0) {
+            /* Both orders: what is in a block goes with it. */
+            void *gone = atomic_exchange_explicit(
+                &passed_on[(hart_index() + i % 2) % hart_count()], held, memory_order_acq_rel);
+            *calls += gone != NULL;
+            heap_free(&heap, gone);
+        }
+        held = block;
+    }
+    *calls += 1;
+    heap_free(&heap, held);
+}
+
+TEST(replay_what_was_recorded)
+{
+    const struct memory_plan *plan = memory_plan();
+    uint64_t calls = 0, left = 0;
+    CHECK(bench_prepare() == 0);
+    CHECK(frame_allocator_init(&arena, frame_allocator_find("hartcache"), &lock_ttas, "test", plan->metadata,
+              plan->arena_base, FRAMES, hart_count()) == 0);
+    CHECK(heap_init(&heap, heap_design_at(0), &lock_ttas, "test", &arena, plan->heap_metadata, HEAP_GUARD) ==
+          0);
+    recorder.capacity = HEAP_RECORD_CHUNK_EVENTS;
+    recorder.chunks[0] = bench_buffer(HEAP_RECORD_CHUNK_BYTES);
+    recorder.slots = bench_buffer(HEAP_RECORD_SLOTS_BYTES);
+    heap_record_start(&heap, &recorder);
+    memset(passed_on, 0, sizeof(passed_on));
+    smp_call(hart_mask_first(hart_count()), work, NULL);
+    heap_record_stop(&heap);
+    memory.writer.put = put;
+    memory.used = 0;
+    for (unsigned i = 0; i < hart_count(); i++) {
+        calls += made_calls[i];
+        left += passed_on[i] != NULL;
+        heap_free(&heap, passed_on[i]);
+    }
+    CHECK(heap_validate(&heap, 0) == 0);
+    CHECK(heap_record_write(&recorder, "recorded", &memory.writer, file) == calls);
+    CHECK(recorder.twice == 0 && heap_record_lost(&recorder) == 0);
+    CHECK(heap_replay_set(file, file_bytes()) == 0);
+    replay(heap_design_at(0), hart_count());
+    check_replay(hart_count(), calls, left);
+    CHECK(heap_replay_set(NULL, 0) == ERR_NOT_FOUND);
+    bench_buffer_free(recorder.chunks[0]);
+    bench_buffer_free(recorder.slots);
     bench_finish();
 }
 

@@ -1,12 +1,13 @@
 """The subcommands of tools/run. Each takes variables from the environment or as NAME=value words."""
 import sys
 
-from . import bench, boots, model_speed, monitor, plot, stress, sweep, table_command, testing, validate
+from . import bench, boots, model_speed, monitor, plot, record, stress, sweep, table_command, testing, validate
 from .failure import Failure
 from .settings import VARIABLES, Settings
 
 COMMANDS = {
     "bench": (bench.main, bench.ACCEPTED, "measure, print the table, write the results"),
+    "record": (record.main, record.ACCEPTED, "the calls of a heap, as a trace that can be replayed"),
     "stress": (stress.main, stress.ACCEPTED, "every variant under contention, validated"),
     "monitor": (monitor.run, monitor.ACCEPTED, "boot to the console monitor"),
     "debug": (monitor.debug, monitor.ACCEPTED, "the same, under gdb"),

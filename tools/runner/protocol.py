@@ -7,6 +7,8 @@
     @result {...}              a data point, without what only the runner knows
     @end {"failed":n}          all done; the guest powers off next
     @stress {...}              the sum of a stress run
+    @trace {...}               bytes of a recorded trace of heap calls: offset, and data in base64
+    @recorded {...}            all of it has come: name, calls, bytes, lost
 """
 import json
 import re
@@ -20,6 +22,8 @@ REQUIRED = {
     "result": {"bench": str, "variant": dict, "harts": int, "status": str},
     "end": {"failed": int},
     "stress": {"seconds": (int, float), "seed": int, "harts": int, "operations": int, "checks": int, "failures": int},
+    "trace": {"offset": int, "data": str},
+    "recorded": {"name": str, "calls": int, "bytes": int, "lost": int},
 }
 LINE = re.compile(r"@(" + "|".join(REQUIRED) + r")\b\s*(.*)")
 

@@ -29,6 +29,8 @@ class Session:
         self.errors = []        # complaints of the guest or of the model: `error: ...`
         self.panic = []         # from `panic:` on
         self.stress = None      # the guest's @stress
+        self.trace = []         # its @trace lines
+        self.recorded = None    # its @recorded
         self.booted = False     # whether its configuration has come, which it prints first
         self.opensbi = None
         self.malformed = []
@@ -89,6 +91,10 @@ class Session:
             self.ended = value
         elif word == "stress":
             self.stress = value
+        elif word == "trace":
+            self.trace.append(value)
+        elif word == "recorded":
+            self.recorded = value
 
     def verdict(self, exit_status):
         """(status, reason) of a boot whose QEMU has ended by itself."""
