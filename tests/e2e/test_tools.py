@@ -136,6 +136,11 @@ class AggregatorTest(support.TestCase):
     def test_guest_that_lies(self):
         self.expect(self.aggregate(guest="tests-lie"), "0 passed, 2 failed", 1)
 
+    def test_guest_on_each_heap(self):
+        done = self.aggregate(guest="heap-fails")
+        self.assertIn("FAILED second: one", done.out)
+        self.expect(done, "1 passed, 1 failed, 1 skipped", 1)
+
     def test_ctrl_c_ends_what_is_under_way(self):
         marks = [os.path.join(self.folder, name) for name in "ab"]
         for name, mark in zip("ab", marks):

@@ -19,9 +19,9 @@ HARTS_DEFAULT = {"model": (1, 2, 4, 8, 16), "host": (1, 2, 4, 8)}
 # project's own, what Linux has, and the best that others have proposed. Those behind one lock take most of the time, and
 # half a dozen of them differ little.
 FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp", "llfree")
-# Likewise of heaps: which of them, and in which workloads. None: they are measured when they are named only. Four of them add
-# some 160 points and about half a minute on two cores to a run.
-HEAP_DEFAULT = ()
+# Likewise of heaps, and in which workloads: what teaching kernels have, a buddy system behind one lock, this project's own,
+# and what Solaris and Linux have. They add 160 points and about half a minute on two cores to a run.
+HEAP_DEFAULT = ("bestfit", "buddy", "hartbuddy", "slab")
 HEAP_BENCH_DEFAULT = ("heap.churn", "heap.threadtest", "heap.larson", "heap.remote", "heap.cache_scratch", "heap.mixed",
                       "heap.realloc", "heap.frag")
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
