@@ -64,6 +64,7 @@ enum plant {
     X(CAS, "cas") /* a compare-and-swap loses */                                                             \
     X(REFILL, "refill") /* the global allocator has nothing for a hart's cache, or no tree to reserve */     \
     X(LOOK, "look") /* nothing fails: between two looks of a search, where a test lets another hart in */    \
+    X(UNDO, "undo") /* nothing fails: before a change is undone, where a test lets another hart in */        \
     X(CHILD, "child") /* a child of a tree has no such block, though its count says so */                    \
     X(ROW, "row") /* the second or a later row of a block of several is found to be taken */                 \
     X(GROW, "grow") /* the frame allocator has nothing for a heap */

@@ -186,7 +186,7 @@ static bool settle(struct heap *heap, unsigned class, uintptr_t address, uint64_
 {
     struct slab_part *part = slab_part_of(own(heap), address);
     const struct slab_shape *shape = &slab_shapes[place / sizeof(struct slab_cache)];
-    inject_due(INJECT_LOOK);
+    inject_due(INJECT_UNDO);
     if (place == 0)
         return false;
     if (!slab_is_block(heap, shape, address))
