@@ -1,7 +1,6 @@
 """The traces of heap calls that a run replays, and the archive in which the guest is given them."""
 import fnmatch
 import os
-import tempfile
 import zlib
 
 from . import cpio, heap_server, heap_trace
@@ -29,8 +28,8 @@ def write_archive(files):
     path = os.path.join(FOLDER, f"{zlib.crc32(data):08x}.cpio")
     try:
         os.makedirs(FOLDER, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=FOLDER)
-        with os.fdopen(handle, "wb") as file:
+        temporary = f"{path}.{os.getpid()}"
+        with open(temporary, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
     except OSError as error:
