@@ -32,6 +32,7 @@ static void place_harts(struct heap *heap)
         hart->window = hart->spare / ROOMS;
         for (unsigned k = 0; k < PLACES; k++)
             hart->place[k] = (uint64_t)hart->spare << TREE_SHIFT;
+        hart->freed = NBBUDDY_NONE;
     }
 }
 
@@ -60,23 +61,46 @@ static ALWAYS_INLINE uint64_t *place_of(struct nbbuddy *self, unsigned order)
     return &self->harts[hart_index()].place[MIN(order, PLACES - 1u)];
 }
 
-/* A block of less than a slot, in one of several of a tree. */
-static size_t take_from(
+/* A block of less than a slot, of that one. */
+static size_t take_from(struct heap *heap, struct nbbuddy *self, size_t place, unsigned order)
+{
+    uint64_t before, first = take_leaves(lower_at(self, place), order, &before);
+    if (!first)
+        return NBBUDDY_NONE;
+    size_t found = place + (bits_lowest_of_one(first) << LEAF_SHIFT);
+    if ((before & LOWER_MARKED) || climb(self, found, before))
+        return found;
+    put_back(heap, self, found);
+    return NBBUDDY_NONE;
+}
+
+/* The same, of one of several of a tree: there the hart goes on. */
+static size_t take_from_any(
     struct heap *heap, struct nbbuddy *self, uint32_t tree, unsigned order, uint64_t slots)
 {
     for (; slots != 0; slots &= slots - 1) {
         size_t place = (size_t)tree << TREE_SHIFT | bits_lowest(slots) << SLOT_SHIFT;
-        uint64_t before, first = take_leaves(lower_at(self, place), order, &before);
-        size_t found = place | (first ? bits_lowest_of_one(first) << LEAF_SHIFT : 0);
-        if (!first)
+        size_t found = take_from(heap, self, place, order);
+        if (found == NBBUDDY_NONE)
             continue;
-        if ((before & LOWER_MARKED) || climb(self, found, before)) {
-            *place_of(self, order) = place;
-            return found;
-        }
-        put_back(heap, self, found);
+        *place_of(self, order) = place;
+        return found;
     }
     return NBBUDDY_NONE;
+}
+
+/* Where the hart has just freed a block, if that was less than a slot and this one is: who frees and allocates in
+ * turn, among blocks of long life, need not look for a hole. The authors' program goes on from there, too, until the
+ * slot is full. Here a hart does not, and has pages of its own first: it would settle in the slot that others are
+ * at. */
+static size_t take_freed(struct heap *heap, struct nbbuddy *self, unsigned order)
+{
+    struct nbbuddy_hart *hart = &self->harts[hart_index()];
+    size_t freed = hart->freed;
+    hart->freed = NBBUDDY_NONE;
+    if (freed == NBBUDDY_NONE || !(LOAD(upper_at(self, hart->place[order])) & UPPER_PAGES))
+        return NBBUDDY_NONE;
+    return take_from(heap, self, ALIGN_DOWN(freed, 1ull << SLOT_SHIFT), order);
 }
 
 static size_t take_whole(struct nbbuddy *self, uint32_t tree, unsigned order)
@@ -96,8 +120,8 @@ static size_t take_in(struct heap *heap, struct nbbuddy *self, uint32_t tree, un
     if (order >= SLOT_ORDER)
         return take_whole(self, tree, order);
     uint64_t upper = LOAD(&self->uppers[tree].bunch);
-    size_t found = take_from(heap, self, tree, order, upper_divided_slots(upper));
-    return found != NBBUDDY_NONE ? found : take_from(heap, self, tree, order, upper_free_slots(upper));
+    size_t found = take_from_any(heap, self, tree, order, upper_divided_slots(upper));
+    return found != NBBUDDY_NONE ? found : take_from_any(heap, self, tree, order, upper_free_slots(upper));
 }
 
 /* Relaxed: a hint. lr.d; sc.d. */
@@ -172,20 +196,28 @@ static ALWAYS_INLINE void *hand_out(
     return (void *)(heap->base + found);
 }
 
-static NOINLINE void *search(struct heap *heap, unsigned order, struct lock_node *node)
+/* Where the hart freed last, then near where it had the last one from, then wherever there is room, then in new
+ * pages. */
+static size_t find(struct heap *heap, struct nbbuddy *self, unsigned order)
 {
-    struct nbbuddy *self = nbbuddy_of(heap);
-    uint32_t tree = *place_of(self, order) >> TREE_SHIFT, spare = self->harts[hart_index()].spare;
-    size_t found = take_in(heap, self, tree, order);
+    uint32_t tree = tree_of(*place_of(self, order)), spare = self->harts[hart_index()].spare;
+    size_t found = order < SLOT_ORDER ? take_freed(heap, self, order) : NBBUDDY_NONE, grown;
+    if (found == NBBUDDY_NONE)
+        found = take_in(heap, self, tree, order);
     if (found == NBBUDDY_NONE && spare != tree)
         found = take_in(heap, self, spare, order);
     if (found == NBBUDDY_NONE)
         found = look_around(heap, self, order);
     /* Others may have taken all of it before we look. */
-    for (size_t grown; found == NBBUDDY_NONE && (grown = grow(heap, self, order)) != NBBUDDY_NONE;)
+    while (found == NBBUDDY_NONE && (grown = grow(heap, self, order)) != NBBUDDY_NONE)
         found = take_in(heap, self, grown, order);
-    if (found == NBBUDDY_NONE)
-        found = look_everywhere(heap, self, order);
+    return found != NBBUDDY_NONE ? found : look_everywhere(heap, self, order);
+}
+
+static NOINLINE void *search(struct heap *heap, unsigned order, struct lock_node *node)
+{
+    struct nbbuddy *self = nbbuddy_of(heap);
+    size_t found = find(heap, self, order);
     if (found != NBBUDDY_NONE)
         return hand_out(heap, self, found, node);
     LEAVE(self, node);
@@ -257,40 +289,6 @@ static void *nbbuddy_alloc_aligned(struct heap *heap, size_t bytes, size_t align
     return room <= 1u << TREE_SHIFT ? nbbuddy_alloc(heap, room) : heap_large_alloc(heap, bytes, align);
 }
 
-/* The size of the block that an address is in, and where that begins; 0: it is in none. */
-static size_t block_around(struct nbbuddy *self, size_t offset, size_t *begin)
-{
-    uint64_t upper = LOAD(upper_at(self, offset)), lower = LOAD(lower_at(self, offset)), block = 0;
-    bool divided = upper_state(upper, slot_of(offset)) == SLOT_DIVIDED;
-    unsigned shift = divided ? LEAF_SHIFT : SLOT_SHIFT;
-    int at = divided ? leaf_of(offset) : slot_of(offset);
-    size_t first = ALIGN_DOWN(offset, (size_t)1 << shift) - ((size_t)at << shift);
-    for (; at >= 0 && block == 0 && (divided ? lower : upper) >> at & 1; at--)
-        block = divided ? lower_block(lower, at) : upper_block(upper, at);
-    *begin = first + ((size_t)(at + 1) << shift);
-    return (size_t)bits_count(block) << shift;
-}
-
-static COLD void refuse(struct heap *heap, void *pointer, const void *caller)
-{
-    heap_span_t span = heap_span_of(heap, pointer);
-    size_t offset = (uintptr_t)pointer - heap->base, begin;
-    if (heap_span_is_large(span)) {
-        heap_large_free(heap, span, pointer, caller);
-        return;
-    }
-    if (heap_span_none(span)) {
-        heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, caller);
-        return;
-    }
-    /* Looked at anew: it may be the beginning of somebody's block by now. */
-    size_t bytes = block_around(nbbuddy_of(heap), offset, &begin);
-    if (bytes > 0 && begin != offset)
-        heap_refuse_at(heap, HEAP_MISUSE_INTERIOR, pointer, bytes, caller);
-    else
-        heap_refuse_at(heap, HEAP_MISUSE_DOUBLE_FREE, pointer, 0, caller);
-}
-
 static NOINLINE LEAF_PATH void free_last(struct heap *heap, size_t offset, struct lock_node *node)
 {
     struct nbbuddy *self = nbbuddy_of(heap);
@@ -308,7 +306,7 @@ static NOINLINE LEAF_PATH void free_slots(
         keep_or_give(heap, self, offset);
     LEAVE(self, node);
     if (unlikely(!right))
-        refuse(heap, pointer, caller);
+        nbbuddy_refuse(heap, pointer, caller);
 }
 
 static LEAF_PATH void nbbuddy_free(struct heap *heap, void *pointer)
@@ -318,7 +316,7 @@ static LEAF_PATH void nbbuddy_free(struct heap *heap, void *pointer)
     struct lock_node node;
     uint64_t left = 0;
     if (unlikely(offset >= self->bytes || !IS_ALIGNED(offset, 1u << LEAF_SHIFT))) {
-        refuse(heap, pointer, __builtin_return_address(0));
+        nbbuddy_refuse(heap, pointer, __builtin_return_address(0));
         return;
     }
     if (plant_due(PLANT_LOST))
@@ -333,23 +331,13 @@ static LEAF_PATH void nbbuddy_free(struct heap *heap, void *pointer)
         free_last(heap, offset, &node);
         return;
     }
-    if (likely(right))
+    if (likely(right)) {
+        self->harts[hart_index()].freed = offset;
         say_room(self, tree_of(offset), ROOM_LEAVES);
+    }
     LEAVE(self, &node);
     if (unlikely(!right))
-        refuse(heap, pointer, __builtin_return_address(0));
-}
-
-static size_t nbbuddy_usable_size(struct heap *heap, const void *pointer)
-{
-    heap_span_t span = heap_span_of(heap, pointer);
-    size_t begin, offset = (uintptr_t)pointer - heap->base;
-    if (heap_span_none(span))
-        return 0;
-    if (heap_span_is_large(span))
-        return heap_large_usable(span, pointer);
-    size_t bytes = block_around(nbbuddy_of(heap), offset, &begin);
-    return begin == offset ? bytes : 0;
+        nbbuddy_refuse(heap, pointer, __builtin_return_address(0));
 }
 
 static void nbbuddy_drain(struct heap *heap)

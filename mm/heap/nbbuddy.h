@@ -63,6 +63,8 @@ _Static_assert(TREE_SLOTS * sizeof(uint64_t) % CACHE_LINE_BYTES == 0, "no line i
 struct nbbuddy_hart {
     uint64_t place
         [PLACES]; /* where it had the last block of an order from; the last is of all of a slot or more */
+    uint64_t
+        freed; /* a block of less than a slot that it freed since it last looked for one, or NBBUDDY_NONE */
     uint32_t window; /* where looking around begins, a word of `rooms` */
     uint32_t spare; /* the tree that this hart emptied last; its pages are kept */
 } CACHE_ALIGNED;
@@ -375,7 +377,11 @@ static ALWAYS_INLINE struct nbbuddy *nbbuddy_of(const struct heap *heap)
     return heap->metadata;
 }
 
-/** nbbuddy_validate, nbbuddy_walk, nbbuddy_describe - as heap_ops has them, of both designs. */
+/** nbbuddy_refuse - a free that is of no block, or of a large span. @caller: of the free */
+void nbbuddy_refuse(struct heap *heap, void *pointer, const void *caller) COLD;
+
+/** nbbuddy_usable_size, nbbuddy_validate, nbbuddy_walk, nbbuddy_describe - as heap_ops has them, of both designs. */
+size_t nbbuddy_usable_size(struct heap *heap, const void *pointer);
 int nbbuddy_validate(struct heap *heap);
 void nbbuddy_walk(struct heap *heap, heap_visit *visit, void *argument);
 void nbbuddy_describe(struct heap *heap, struct parts *parts);

@@ -1,10 +1,58 @@
-/* Inspection of the designs "nbbuddy" and "nbbuddy_locked", while the harts are quiet: bunch against bunch, and both
- * against the spans. Every block is found by its bits. */
+/* What "nbbuddy" and "nbbuddy_locked" have in common and neither swaps nor stores: what a pointer is of, and
+ * inspection while the harts are quiet, bunch against bunch, and both against the spans. Every block is found by its
+ * bits. */
 #include "lib/error.h"
 #include "mm/heap/nbbuddy.h"
 
-/* Everything here is relaxed: the harts are quiet. */
+/* Everything here is relaxed: the harts are quiet, or the block is the caller's and stays as it is, or it is wrong
+ * and may be anything. ld. */
 #define LOAD(object) atomic_load_explicit(object, memory_order_relaxed)
+
+/* The size of the block that an address is in, and where that begins; 0: it is in none. */
+static size_t block_around(struct nbbuddy *self, size_t offset, size_t *begin)
+{
+    uint64_t upper = LOAD(upper_at(self, offset)), lower = LOAD(lower_at(self, offset)), block = 0;
+    bool divided = upper_state(upper, slot_of(offset)) == SLOT_DIVIDED;
+    unsigned shift = divided ? LEAF_SHIFT : SLOT_SHIFT;
+    int at = divided ? leaf_of(offset) : slot_of(offset);
+    size_t first = ALIGN_DOWN(offset, (size_t)1 << shift) - ((size_t)at << shift);
+    for (; at >= 0 && block == 0 && (divided ? lower : upper) >> at & 1; at--)
+        block = divided ? lower_block(lower, at) : upper_block(upper, at);
+    *begin = first + ((size_t)(at + 1) << shift);
+    return (size_t)bits_count(block) << shift;
+}
+
+void nbbuddy_refuse(struct heap *heap, void *pointer, const void *caller)
+{
+    heap_span_t span = heap_span_of(heap, pointer);
+    size_t offset = (uintptr_t)pointer - heap->base, begin;
+    if (heap_span_is_large(span)) {
+        heap_large_free(heap, span, pointer, caller);
+        return;
+    }
+    if (heap_span_none(span)) {
+        heap_refuse_at(heap, HEAP_MISUSE_FOREIGN, pointer, 0, caller);
+        return;
+    }
+    /* Looked at anew: it may be the beginning of somebody's block by now. */
+    size_t bytes = block_around(nbbuddy_of(heap), offset, &begin);
+    if (bytes > 0 && begin != offset)
+        heap_refuse_at(heap, HEAP_MISUSE_INTERIOR, pointer, bytes, caller);
+    else
+        heap_refuse_at(heap, HEAP_MISUSE_DOUBLE_FREE, pointer, 0, caller);
+}
+
+size_t nbbuddy_usable_size(struct heap *heap, const void *pointer)
+{
+    heap_span_t span = heap_span_of(heap, pointer);
+    size_t begin, offset = (uintptr_t)pointer - heap->base;
+    if (heap_span_none(span))
+        return 0;
+    if (heap_span_is_large(span))
+        return heap_large_usable(span, pointer);
+    size_t bytes = block_around(nbbuddy_of(heap), offset, &begin);
+    return begin == offset ? bytes : 0;
+}
 
 static void *address_of(const struct heap *heap, uint32_t tree, unsigned slot, unsigned leaf)
 {
@@ -81,7 +129,8 @@ static int check_tree(const struct heap *heap, uint32_t tree)
 static int check_hart(const struct heap *heap, const struct nbbuddy_hart *hart)
 {
     const struct nbbuddy *self = nbbuddy_of(heap);
-    bool right = hart->spare < self->ntrees && hart->window < self->nrooms;
+    bool right = hart->spare < self->ntrees && hart->window < self->nrooms &&
+                 (hart->freed < self->bytes || hart->freed == NBBUDDY_NONE);
     for (unsigned i = 0; i < PLACES; i++)
         right = right && hart->place[i] >> TREE_SHIFT < self->ntrees;
     return right ? 0 : heap_corrupt(heap, hart, "a hart looks behind the end of the arena");
