@@ -181,6 +181,9 @@ static bool change_bit(struct slab_part *part, uint64_t place, uint64_t bit, boo
  * none begins we have cleared a bit that has to be 1; if the page has become something else meanwhile, all bits have
  * been made what they have to be. In a frame of no slab, somebody is about to find out that his free was wrong, or of
  * a large block, and all bits have to be 0 anyway. Whether we have a block of the class.
+ *
+ * Between a claim of what is no block and its undoing a wrong free of that very address is taken for a right one: the one
+ * hole in the refusals, which takes a reclaim, a round from before it and a bug in the user at the same instant.
  */
 static bool settle(struct heap *heap, unsigned class, uintptr_t address, uint64_t place)
 {
