@@ -35,6 +35,7 @@ const struct slab_shape slab_shapes[SLAB_SHAPES] = {
     {2720, 2, 23},
     {4096, 3, 24},
     {8192, 3, 25},
+    {2720, 2, 23},
     {2720, 0, 23},
     {4096, 0, 24},
     {8192, 1, 25},
@@ -143,6 +144,7 @@ static int slab_init(struct heap *heap)
     struct slab_heap *all = slab_heap_of(heap);
     uint8_t *metadata = heap->metadata, *magazines = metadata + at.magazines;
     store_relaxed(&all->reclaimed, 0);
+    all->unsafe = false;
     all->state = (struct slab_part *)(metadata + at.state);
     all->slabs = (struct slab *)(metadata + at.slabs);
     memset(all->state, 0, heap->nframes * CACHE_LINE_BYTES);

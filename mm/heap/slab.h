@@ -36,9 +36,17 @@
 #include "smp/hart.h"
 
 /* Sizes are called classes; a class and an order of its spans are a shape. The first shape is none, then come those of
- * each class, then the smaller ones of the classes that have one to fall back on. */
-#define SLAB_CLASSES 26
-#define SLAB_SHAPES  30
+ * each class, then the smaller ones of the classes that have one to fall back on.
+ *
+ * The fast paths take a round of the class for a block if its frame is of the class's first shape. That is so where in a smaller
+ * slab blocks begin only where they do in the first shape, too: not in those of 2720 bytes. Once there has been a smaller
+ * one of these, what would be of the first shape is the "looked at" one, which is the same, but no class's first:
+ * settle() looks at all rounds about it. */
+#define SLAB_CLASSES        26
+#define SLAB_SHAPES         31
+#define SLAB_UNSAFE         24 /* 2720 bytes */
+#define SLAB_UNSAFE_LOOKED  27
+#define SLAB_UNSAFE_SMALLER 28
 
 /* Of a depot, for each hart: one full and one empty. A hart has two besides. */
 #define SLAB_DEPOT_MAGAZINES 2
@@ -154,6 +162,7 @@ struct slab_class {
 /* Behind the harts' areas. */
 struct slab_heap {
     _Atomic uint32_t reclaimed; /* since the last drain: rounds may be wrong, and blocks hinted at twice */
+    bool unsafe; /* there has been a slab of SLAB_UNSAFE_SMALLER; under the lock of its class */
     struct slab_part *state; /* PARTS a frame */
     struct slab *slabs; /* one a frame */
     struct slab_class class[SLAB_CLASSES] CACHE_ALIGNED;

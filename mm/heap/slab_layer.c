@@ -114,13 +114,24 @@ static void *take_span(struct heap *heap, unsigned class, unsigned *shape)
 {
     void *base = NULL;
     for (*shape = class + 1; *shape < SLAB_SHAPES; ++*shape) {
-        if (slab_shapes[*shape].class != class)
+        if (slab_shapes[*shape].class != class || *shape == SLAB_UNSAFE_LOOKED)
             continue;
         base = heap_span_take(heap, slab_shapes[*shape].order, *shape);
         if (base)
             break;
     }
     return base;
+}
+
+/* The lock is held, and the span ours: a smaller slab that was there has gone under the lock, so it is known here. */
+static unsigned safe_shape(struct heap *heap, void *base, unsigned shape)
+{
+    struct slab_heap *all = slab_heap_of(heap);
+    all->unsafe |= shape == SLAB_UNSAFE_SMALLER;
+    if (likely(shape != SLAB_UNSAFE || !all->unsafe))
+        return shape;
+    heap_span_retag(heap, base, SLAB_UNSAFE_LOOKED);
+    return SLAB_UNSAFE_LOOKED;
 }
 
 unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsigned wanted)
@@ -135,7 +146,7 @@ unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsign
     set_home(heap, frame, &slab_shapes[shape]);
     unsigned got = take_from(heap, frame, rounds, wanted);
     lock_acquire(&class->lock, &node);
-    set_state(heap, frame, shape);
+    set_state(heap, frame, safe_shape(heap, base, shape));
     ring_insert(heap, &class->ring[ring_of(slab_of(heap, frame))], frame, false);
     lock_release(&class->lock, &node);
     counter_add(COUNTER_HEAP_REFILL, 1);
@@ -192,6 +203,9 @@ static void put_one(struct heap *heap, struct slab_class *class, unsigned number
     const struct slab_part *part = slab_part_of(slab_hart_of(heap, 0), block);
     unsigned shape = slab_shape_of(part);
     if (unlikely(shape == 0 || slab_shapes[shape].class != number || !slab_is_free(heap, block)))
+        return;
+    /* Of the class's first shape it is one: slab.h. */
+    if (unlikely(shape != number + 1 && !slab_is_block(heap, &slab_shapes[shape], block)))
         return;
     uint64_t bit = slab_bit_of(block);
     uint32_t frame = (block - heap->base) >> PAGE_SHIFT;

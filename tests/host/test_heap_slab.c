@@ -76,6 +76,23 @@ static void test_sizes_have_the_smallest_class(void **state)
     unmake();
 }
 
+/* What the fast paths count on: in a smaller slab blocks begin where they do in one of the class's first shape. */
+static void test_rounds_of_smaller_slabs_fit(void **state)
+{
+    (void)state;
+    make(64);
+    for (unsigned number = SLAB_CLASSES + 1; number < SLAB_SHAPES; number++) {
+        const struct slab_shape *shape = &slab_shapes[number], *first = &slab_shapes[shape->class + 1];
+        bool fits = true;
+        for (uint32_t frame = 0; frame < 1u << first->order; frame += 1u << shape->order)
+            SLAB_BLOCK_FOR_EACH(&model.heap, frame, shape, block)
+        fits = fits && slab_is_block(&model.heap, first, block);
+        assert_int_equal(fits, number != SLAB_UNSAFE_SMALLER);
+        assert_true(number != SLAB_UNSAFE_SMALLER || first == &slab_shapes[SLAB_UNSAFE]);
+    }
+    unmake();
+}
+
 /* One hart allocates, another frees: full magazines go one way, empty ones the other, and no page is taken. */
 static void test_magazines_are_exchanged(void **state)
 {
@@ -182,6 +199,16 @@ static void test_pages_of_idle_harts(void **state)
     }
 }
 
+/* Every other frame of 200 is somebody else's. */
+static void fragment(pfn_t frames[200])
+{
+    make(200);
+    for (size_t k = 0; k < 200; k++)
+        frames[k] = frame_alloc(&model.frames, 0, 0);
+    for (size_t k = 0; k < 200; k += 2)
+        frame_free(&model.frames, frames[k], 0);
+}
+
 /* Larger blocks make do with the frames that there are. */
 static void test_smaller_slabs(void **state)
 {
@@ -189,11 +216,7 @@ static void test_smaller_slabs(void **state)
     static const size_t some[] = {2000, 2720, 4096};
     for (size_t i = 0; i < ARRAY_SIZE(some); i++) {
         pfn_t frames[200];
-        make(200);
-        for (size_t k = 0; k < 200; k++)
-            frames[k] = frame_alloc(&model.frames, 0, 0);
-        for (size_t k = 0; k < 200; k += 2)
-            frame_free(&model.frames, frames[k], 0);
+        fragment(frames);
         assert_true(fill(0, some[i], ENOUGH) >= 100);
         assert_int_equal(heap_validate(&model.heap, model.nblocks), 0);
         free_all_by(1);
@@ -209,16 +232,79 @@ static void test_smaller_slabs(void **state)
     }
 }
 
+/* Hart 0 has rounds of blocks of slabs of a frame each, where larger slabs of the class are now: of 2720 bytes only one in
+ * four of those begins where a block does. */
+static void test_rounds_of_smaller_slabs(void **state)
+{
+    (void)state;
+    pfn_t frames[200];
+    for (unsigned way = 0; way < 2; way++) {
+        fragment(frames);
+        assert_true(fill(0, 2720, ENOUGH) >= 100);
+        free_all_by(0);
+        assert_true(slab_reclaim_pages(&model.heap));
+        for (size_t k = 1; k < 200; k += 2)
+            frame_free(&model.frames, frames[k], 0);
+        assert_int_equal(heap_reserved_bytes(&model.heap), 0);
+        if (way == 0) { /* they are taken for blocks */
+            fill(1, 2720, 16);
+            fill(0, 2720, ENOUGH);
+        } else { /* they go home: there is a depot full of right ones */
+            assert_true(fill(1, 2720, ENOUGH) >= 300);
+            host_become_hart(2);
+            while (model.nblocks > 100)
+                heap_model_free(&model, model.nblocks - 1);
+            host_become_hart(0);
+            while (model.nblocks > 50)
+                heap_model_free(&model, model.nblocks - 1);
+        }
+        heap_model_check(&model);
+        unmake();
+    }
+}
+
+/* The reverse. */
+static void test_rounds_of_larger_slabs(void **state)
+{
+    (void)state;
+    pfn_t frames[200];
+    make(200);
+    assert_true(fill(0, 2720, ENOUGH) >= 300);
+    free_all_by(0);
+    assert_true(slab_reclaim_pages(&model.heap));
+    assert_int_equal(heap_reserved_bytes(&model.heap), 0);
+    for (size_t k = 0; k < 200; k++)
+        frames[k] = frame_alloc(&model.frames, 0, 0);
+    for (size_t k = 0; k < 200; k++)
+        if (frames[k].value % 4 != 3)
+            frame_free(&model.frames, frames[k], 0);
+    assert_true(fill(1, 2720, ENOUGH) >= 150);
+    host_become_hart(2);
+    while (model.nblocks > 70)
+        heap_model_free(&model, 0);
+    host_become_hart(0);
+    while (model.nblocks > 20)
+        heap_model_free(&model, 0);
+    for (size_t k = 0; k < 200; k++)
+        if (frames[k].value % 4 == 3)
+            frame_free(&model.frames, frames[k], 0);
+    heap_model_check(&model);
+    unmake();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_have_the_smallest_class),
+        cmocka_unit_test(test_rounds_of_smaller_slabs_fit),
         cmocka_unit_test(test_magazines_are_exchanged),
         cmocka_unit_test(test_previous_magazine_keeps_from_thrashing),
         cmocka_unit_test(test_depot_is_bounded),
         cmocka_unit_test(test_blocks_of_idle_harts),
         cmocka_unit_test(test_pages_of_idle_harts),
         cmocka_unit_test(test_smaller_slabs),
+        cmocka_unit_test(test_rounds_of_smaller_slabs),
+        cmocka_unit_test(test_rounds_of_larger_slabs),
     };
     return cmocka_run_group_tests_name("heap slab", tests, NULL, NULL);
 }
