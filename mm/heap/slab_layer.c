@@ -153,17 +153,23 @@ unsigned slab_grow(struct heap *heap, unsigned number, uintptr_t *rounds, unsign
     return got;
 }
 
-/* Claims what is at home in a part, and forgets what there turns out to be in use. Whether nothing did. */
+/* Claims what is at home in a part, or forgets what there turns out to be in use. Whether nothing was. The part is of no slab
+ * by the same swap: a block whose bit alone were cleared would look as if somebody held it, and a second free of it, of which
+ * another hart is in the middle, like a right one. */
 static bool claim_part(struct slab *first, struct slab_part *part, uint32_t *home)
 {
-    /* Acquire, pairs with the release of whoever freed them: the page goes on to others. amoand.d.aq. */
-    uint32_t before = atomic_fetch_and_explicit(&part->word, ~(uint64_t)*home, memory_order_acquire);
-    uint32_t lost = *home & ~before;
-    if (likely(lost == 0))
-        return true;
-    *home &= before;
-    first->nhome -= bits_count(lost);
-    return false;
+    for (;;) {
+        uint64_t word = slab_word(part);
+        uint32_t lost = *home & ~word;
+        if (unlikely(lost != 0)) {
+            *home &= word;
+            first->nhome -= bits_count(lost);
+            return false;
+        }
+        /* Acquire, pairs with the release of whoever freed them: the page goes on to others. lr.d.aq; sc.d. */
+        if (!inject_due(INJECT_CAS) && cas_acquire(&part->word, word, 0))
+            return true;
+    }
 }
 
 bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame)
@@ -174,23 +180,20 @@ bool slab_release(struct heap *heap, struct slab_class *class, uint32_t frame)
     uint32_t nhome = slab->nhome;
     unsigned nparts = PARTS << shape->order, claimed = 0;
     bool ours = nhome == slab_count(shape) && !inject_due(INJECT_CAS);
-    for (; ours && claimed < nparts; claimed++)
+    while (ours && claimed < nparts) {
         ours =
             claim_part(slab, &part[claimed], &slab_of(heap, frame + claimed / PARTS)->home[claimed % PARTS]);
-    /* Release: a slab is left as if it had not been claimed, or what comes after is of no slab. amoor.d.rl; amoand.d.rl. */
-    for (unsigned i = 0; i < claimed; i++) {
-        uint32_t *home = &slab_of(heap, frame + i / PARTS)->home[i % PARTS];
-        if (ours) {
-            and_release(&part[i].word, 0);
-            *home = 0;
-        } else {
-            or_release(&part[i].word, *home);
-        }
+        claimed += ours;
     }
     if (!ours) {
+        /* What was claimed is as it was: all of it free. Release: whose claim succeeds has what we have. amoor.d.rl. */
+        for (unsigned i = 0; i < claimed; i++)
+            or_release(&part[i].word, SLAB_PLACE(shape - slab_shapes) << SLAB_PLACE_SHIFT | SLAB_FREE);
         sort_in(heap, class, frame, nhome);
         return false;
     }
+    for (unsigned i = 0; i < nparts; i++)
+        slab_of(heap, frame + i / PARTS)->home[i % PARTS] = 0;
     ring_remove(heap, &class->ring[SLAB_SOME], frame);
     class->nidle--;
     heap_span_give(heap, (void *)slab_base(heap, frame));

@@ -223,6 +223,38 @@ static void test_large_block_is_freed_twice(void **state)
     unmake();
 }
 
+/* A slab is about to go, by a free of its last block; another hart frees a block of it a second time. */
+static void *freed;
+
+static void free_it_again(void)
+{
+    host_become_hart(1);
+    heap_free(&model.heap, freed);
+}
+
+static void test_double_free_in_a_slab_that_goes(void **state)
+{
+    (void)state;
+    /* The point is passed before the first part of the slab is claimed, and before each. */
+    for (unsigned at = 2; at <= 1 + PARTS; at++) {
+        heap_model_init(&model, heap_design_find("slab"), NFRAMES, 2, 0);
+        host_become_hart(0);
+        uintptr_t block = (uintptr_t)heap_model_alloc(&model, 64, 1);
+        freed = (void *)ALIGN_DOWN(block, (uintptr_t)PAGE_BYTES); /* the slab's first */
+        heap_model_free_all(&model);
+        set_intruder(INJECT_CAS, at, free_it_again);
+        host_console_capture();
+        assert_true(slab_reclaim_pages(&model.heap));
+        host_console_release();
+        assert_int_equal(intruder.at, 0);
+        assert_int_equal(model.heap.misuse_count, 1);
+        assert_int_equal(model.heap.last_misuse.kind, HEAP_MISUSE_DOUBLE_FREE);
+        heap_model_check(&model);
+        assert_int_equal(heap_reserved_bytes(&model.heap), 0);
+        unmake();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_page_changes_before_a_claim_is_undone),
         cmocka_unit_test(test_free_of_a_large_block_and_an_old_round),
         cmocka_unit_test(test_large_block_is_freed_twice),
+        cmocka_unit_test(test_double_free_in_a_slab_that_goes),
     };
     return cmocka_run_group_tests_name("heap slab races", tests, NULL, NULL);
 }
