@@ -123,12 +123,14 @@ static void *take_span(struct heap *heap, unsigned class, unsigned *shape)
     return base;
 }
 
-/* The lock is held, and the span ours: a smaller slab that was there has gone under the lock, so it is known here. */
+/* The lock is held, and the span ours: a smaller slab that was there has gone under the lock, so it is known here. Only
+ * those of one class look at what has been, so that class's lock is enough. */
 static unsigned safe_shape(struct heap *heap, void *base, unsigned shape)
 {
     struct slab_heap *all = slab_heap_of(heap);
-    all->unsafe |= shape == SLAB_UNSAFE_SMALLER;
-    if (likely(shape != SLAB_UNSAFE || !all->unsafe))
+    if (unlikely(shape == SLAB_UNSAFE_SMALLER))
+        all->unsafe = true;
+    if (likely(shape != SLAB_UNSAFE) || !all->unsafe)
         return shape;
     heap_span_retag(heap, base, SLAB_UNSAFE_LOOKED);
     return SLAB_UNSAFE_LOOKED;
