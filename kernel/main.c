@@ -143,7 +143,7 @@ static struct fdt_range read_machine(paddr_t address)
 static void configure(void)
 {
     static char arguments[MACHINE_BOOTARGS_MAX]; /* cut into pieces; machine.bootargs stays whole */
-    static char text[1024];
+    static char text[4096]; /* the longest is the list of the bugs that can be planted */
     struct buffer_writer why;
     buffer_writer_init(&why, text, sizeof(text));
     memcpy(arguments, machine.bootargs, sizeof(arguments));
