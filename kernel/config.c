@@ -54,7 +54,7 @@ static int take(const struct arg *arg, struct writer *why)
 
 static int apply(const struct config_key *key, struct writer *why)
 {
-    char text[512];
+    static char text[4096]; /* only the boot hart configures; the list of planted bugs is long */
     struct buffer_writer reason;
     buffer_writer_init(&reason, text, sizeof(text));
     int error = key->apply ? key->apply(key->given, &reason.writer) : 0;
