@@ -15,6 +15,7 @@ const char *error_text(int error)
     case ERR_TIMEOUT: return "timed out";
     case ERR_CORRUPT: return "corrupt data structure";
     case ERR_STATE: return "not possible in this state";
+    case ERR_EXISTS: return "already there";
     default: return "unknown error";
     }
 }

@@ -16,6 +16,7 @@ enum error {
     ERR_TIMEOUT = -8, /* a bounded wait ran out */
     ERR_CORRUPT = -9, /* an invariant of a data structure does not hold */
     ERR_STATE = -10, /* right arguments at the wrong moment */
+    ERR_EXISTS = -11, /* something else is there already */
 };
 
 /** error_text - what an error means, in a few words; "unknown error" for a code that is none. */

@@ -67,7 +67,8 @@ enum plant {
     X(UNDO, "undo") /* nothing fails: before a change is undone, where a test lets another hart in */        \
     X(CHILD, "child") /* a child of a tree has no such block, though its count says so */                    \
     X(ROW, "row") /* the second or a later row of a block of several is found to be taken */                 \
-    X(GROW, "grow") /* the frame allocator has nothing for a heap */
+    X(GROW, "grow") /* the frame allocator has nothing for a heap */                                         \
+    X(TABLE, "table") /* the frame allocator has nothing for a page table */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

@@ -1,6 +1,7 @@
 /*
  * Physical addresses and frame numbers as types of their own, so that neither can be taken for the other or
- * for a pointer, and the conversions between them. Virtual addresses of the kernel are plain pointers.
+ * for a pointer, and the conversions between them. Virtual addresses of the kernel are plain pointers where it uses
+ * them, and a type of their own where it maps them or they are a user's.
  */
 #ifndef ARCH_ADDR_H
 #define ARCH_ADDR_H
@@ -18,8 +19,14 @@ typedef struct {
     uint64_t value;
 } pfn_t;
 
+/* A virtual address in bytes, of any address space. */
+typedef struct {
+    uint64_t value;
+} vaddr_t;
+
 #define PADDR(v) ((paddr_t){.value = (v)})
 #define PFN(v)   ((pfn_t){.value = (v)})
+#define VADDR(v) ((vaddr_t){.value = (v)})
 
 /* No frame. Not 0, which is a frame on some machines. */
 #define PFN_NONE PFN(UINT64_MAX)

@@ -1,0 +1,304 @@
+/* See table_model.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arch/panic.h"
+#include "host.h"
+#include "lib/error.h"
+#include "table_model.h"
+
+#define TABLES_BASE PFN(0x80000)
+
+/* Of the low half all but the null page, of the high half its end: ranges that reach out of either are tried, too. */
+#define LOW_FIRST  ((size_t)0)
+#define HIGH_FIRST (PAGE_COUNT_TOTAL - MODEL_PAGES)
+
+static uint8_t *tables_memory(void)
+{
+    static void *memory;
+    if (!memory) {
+        memory = mmap(NULL, MODEL_TABLES_MAX * PAGE_BYTES, PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        ASSERT(memory != MAP_FAILED);
+        host_map_frames(memory, TABLES_BASE);
+    }
+    return memory;
+}
+
+static pfn_t source_alloc(struct table_source *source)
+{
+    struct model_source *own = CONTAINER_OF(source, struct model_source, source);
+    if (own->in_use >= own->limit)
+        return PFN_NONE;
+    size_t i = 0;
+    while (own->used[i])
+        i++;
+    own->used[i] = true;
+    own->in_use++;
+    ASSERT(own->pages[i].live == 0);
+    memset(tables_memory() + i * PAGE_BYTES, 0, PAGE_BYTES);
+    return pfn_add(TABLES_BASE, i);
+}
+
+static void source_free(struct table_source *source, pfn_t pfn)
+{
+    struct model_source *own = CONTAINER_OF(source, struct model_source, source);
+    size_t i = pfn.value - TABLES_BASE.value;
+    ASSERT(i < MODEL_TABLES_MAX && own->used[i] && own->pages[i].live == 0);
+    own->used[i] = false;
+    own->in_use--;
+    memset(tables_memory() + i * PAGE_BYTES, 0xa5, PAGE_BYTES); /* valid entries, if anybody still looks */
+}
+
+static void count_removed(struct table_gather *gather, const struct table_leaf *leaf)
+{
+    struct table_model *model = CONTAINER_OF(gather, struct table_model, gather);
+    size_t page = vaddr_to_page(leaf->vaddr) - model->first;
+    for (size_t i = 0; i < page_level_pages(leaf->level); i++)
+        ASSERT(model->shown[page + i] == ((leaf->pfn.value + i) << 8 | leaf->rights));
+    model->removed_pages += page_level_pages(leaf->level);
+}
+
+void table_model_init(struct table_model *model, bool high)
+{
+    memset(model, 0, sizeof(*model));
+    tables_memory();
+    model->tables = calloc(1, sizeof(*model->tables));
+    model->shown = calloc(MODEL_PAGES, sizeof(*model->shown));
+    ASSERT(model->tables && model->shown);
+    model->tables->source =
+        (struct table_source){source_alloc, source_free, model->tables->pages, TABLES_BASE};
+    model->tables->limit = MODEL_TABLES_MAX;
+    model->first = high ? HIGH_FIRST : LOW_FIRST;
+    model->gather = TABLE_GATHER_INIT;
+    model->gather.removed = count_removed;
+    if (high) {
+        ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, NULL) == 0);
+        return;
+    }
+    struct page_table kernel;
+    ASSERT(page_table_init(&kernel, &model->tables->source, &lock_ticket, NULL) == 0);
+    ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, &kernel) == ERR_STATE);
+    page_table_seal(&kernel);
+    ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, &kernel) == 0);
+    page_table_destroy(&kernel);
+}
+
+vaddr_t table_model_vaddr(const struct table_model *model, size_t page)
+{
+    return page_to_vaddr(model->first + page);
+}
+
+/* The pages of a range that are mapped. */
+static size_t mapped(const struct table_model *model, size_t page, size_t npages)
+{
+    size_t count = 0;
+    for (size_t i = page; i < page + npages; i++)
+        count += model->shown[i] != 0;
+    return count;
+}
+
+/* The errors that do not depend on what is mapped. */
+static int range_error(const struct table_model *model, size_t page, size_t npages)
+{
+    if (npages == 0)
+        return ERR_INVALID;
+    bool null = model->first == LOW_FIRST && page == 0;
+    return null || page >= MODEL_PAGES || (model->first == HIGH_FIRST && npages > MODEL_PAGES - page)
+               ? ERR_RANGE
+               : 0;
+}
+
+static bool rights_are_wrong(const struct table_model *model, uint64_t rights)
+{
+    static const uint64_t right[] = {PTE_R, PTE_X, PTE_R | PTE_X, PTE_R | PTE_W};
+    for (size_t i = 0; i < ARRAY_SIZE(right); i++)
+        if (rights == right[i] || (model->first == LOW_FIRST && rights == (right[i] | PTE_U)))
+            return false;
+    return true;
+}
+
+/* A call may only say that memory is short if it was, and has changed nothing then. */
+static bool is_shortage(const struct table_model *model, int error, size_t in_use)
+{
+    ASSERT(model->tables->in_use == in_use || error == 0);
+    return error == ERR_NO_MEMORY;
+}
+
+/* The leaf that a page has to have been given: the largest that fits. */
+static unsigned expected_level(size_t page, size_t first, size_t end, uint64_t offset, unsigned level_max)
+{
+    for (unsigned level = level_max; level > 0; level--) {
+        size_t base = page / page_level_pages(level) * page_level_pages(level);
+        if (base >= first && base + page_level_pages(level) <= end &&
+            (base + offset) % page_level_pages(level) == 0)
+            return level;
+    }
+    return 0;
+}
+
+int table_model_map(
+    struct table_model *model, size_t page, size_t npages, pfn_t pfn, uint64_t rights, unsigned level_max)
+{
+    size_t in_use = model->tables->in_use, first = model->first + page;
+    int expected = range_error(model, page, npages);
+    int error = page_table_map(&model->table, table_model_vaddr(model, page), pfn_to_paddr(pfn),
+        npages * PAGE_BYTES, rights, level_max);
+    if (!expected && (rights_are_wrong(model, rights) || level_max > 2))
+        expected = ERR_INVALID;
+    else if (!expected && mapped(model, page, npages) > 0)
+        expected = ERR_EXISTS;
+    if (!expected && is_shortage(model, error, in_use))
+        return error;
+    ASSERT(error == expected);
+    if (error)
+        return error;
+    for (size_t i = 0; i < npages; i++)
+        model->shown[page + i] = (pfn.value + i) << 8 | rights;
+    size_t looked_at[] = {0, npages / 2, npages - 1};
+    for (size_t i = 0; i < ARRAY_SIZE(looked_at); i++) {
+        struct table_leaf leaf;
+        ASSERT(page_table_find(&model->table, table_model_vaddr(model, page + looked_at[i]), &leaf));
+        ASSERT(leaf.level ==
+               expected_level(first + looked_at[i], first, first + npages, pfn.value - first, level_max));
+    }
+    return 0;
+}
+
+/* What was changed of a range must be gathered, so that it is flushed. */
+static void check_gathered(const struct table_model *model, size_t page, size_t before, size_t changed)
+{
+    size_t at = model->first + page;
+    ASSERT(changed == 0 || model->gather.nleaves > before);
+    ASSERT(changed == 0 || (model->gather.first <= at && at < model->gather.end));
+}
+
+int table_model_unmap(struct table_model *model, size_t page, size_t npages)
+{
+    size_t in_use = model->tables->in_use, before = model->gather.nleaves;
+    int expected = range_error(model, page, npages);
+    model->removed_pages = 0;
+    int error =
+        page_table_unmap(&model->table, table_model_vaddr(model, page), npages * PAGE_BYTES, &model->gather);
+    if (!expected && is_shortage(model, error, in_use))
+        return error;
+    ASSERT(error == expected);
+    if (error)
+        return error;
+    ASSERT(model->tables->in_use >= in_use); /* what is gathered is not given back yet */
+    ASSERT(model->removed_pages == mapped(model, page, npages));
+    for (size_t i = page; i < page + npages; i++) {
+        check_gathered(model, i, before, model->shown[i] != 0);
+        model->shown[i] = 0;
+    }
+    return 0;
+}
+
+int table_model_protect(struct table_model *model, size_t page, size_t npages, uint64_t rights)
+{
+    size_t in_use = model->tables->in_use, before = model->gather.nleaves;
+    int expected = range_error(model, page, npages);
+    int error = page_table_protect(
+        &model->table, table_model_vaddr(model, page), npages * PAGE_BYTES, rights, &model->gather);
+    if (!expected && rights_are_wrong(model, rights))
+        expected = ERR_INVALID;
+    if (!expected && is_shortage(model, error, in_use))
+        return error;
+    ASSERT(error == expected);
+    for (size_t i = page; !error && i < page + npages; i++) {
+        if (model->shown[i] == 0)
+            continue;
+        check_gathered(model, i, before, (model->shown[i] & 0xff) != rights);
+        model->shown[i] = model->shown[i] >> 8 << 8 | rights;
+    }
+    return error;
+}
+
+void table_model_flush(struct table_model *model)
+{
+    page_table_release(&model->table, &model->gather);
+    ASSERT(model->gather.nleaves == 0 && pfn_is_none(model->gather.tables));
+    ASSERT(model->tables->in_use == model->table.ntables + 1); /* and the root */
+}
+
+struct comparison {
+    struct table_visitor visitor;
+    const struct table_model *model;
+    size_t next; /* page of the window; those before have been compared */
+};
+
+static void compare(struct table_visitor *visitor, const struct table_leaf *leaf)
+{
+    struct comparison *comparison = (struct comparison *)visitor;
+    const struct table_model *model = comparison->model;
+    size_t page = vaddr_to_page(leaf->vaddr) - model->first;
+    ASSERT(page >= comparison->next && page < MODEL_PAGES);
+    ASSERT(mapped(model, comparison->next, page - comparison->next) == 0);
+    for (size_t i = 0; i < page_level_pages(leaf->level); i++)
+        ASSERT(model->shown[page + i] == ((leaf->pfn.value + i) << 8 | leaf->rights));
+    comparison->next = page + page_level_pages(leaf->level);
+}
+
+void table_model_check(struct table_model *model)
+{
+    struct comparison comparison = {.visitor = {compare}, .model = model};
+    ASSERT(page_table_validate(&model->table, NULL) == 0);
+    page_table_walk(&model->table, &comparison.visitor);
+    ASSERT(mapped(model, comparison.next, MODEL_PAGES - comparison.next) == 0);
+}
+
+void table_model_finish(struct table_model *model)
+{
+    table_model_check(model);
+    model->tables->limit = MODEL_TABLES_MAX;
+    size_t first = model->first == LOW_FIRST; /* not the null page */
+    ASSERT(table_model_unmap(model, first, MODEL_PAGES - first) == 0);
+    table_model_flush(model);
+    table_model_check(model);
+    ASSERT(model->tables->in_use ==
+           1 + model->table.ntables); /* those that are kept: the check allows no others */
+    page_table_destroy(&model->table);
+    ASSERT(model->tables->in_use == 0);
+    free(model->tables);
+    free(model->shown);
+}
+
+/* Mostly pages around a corner of large leaves, and sizes of up to three of them, often whole. */
+static size_t any_page(struct rng *rng)
+{
+    size_t unit = page_level_pages(rng_below(rng, 3));
+    size_t page = MODEL_PAGES / 2 + rng_below(rng, 4) * unit % (MODEL_PAGES / 2);
+    return rng_below(rng, 3) ? page : page - 3 + rng_below(rng, 6);
+}
+
+static size_t any_size(struct rng *rng)
+{
+    static const uint8_t levels[] = {0, 0, 0, 0, 1, 1, 1, 2};
+    size_t unit = page_level_pages(levels[rng_below(rng, ARRAY_SIZE(levels))]);
+    size_t npages = (1 + rng_below(rng, 3)) * unit;
+    return rng_below(rng, 2) ? npages : npages + rng_below(rng, 5);
+}
+
+static uint64_t any_rights(struct rng *rng)
+{
+    static const uint64_t rights[] = {PTE_R, PTE_R | PTE_W, PTE_R | PTE_X, PTE_X};
+    return rng_below(rng, 20) ? rights[rng_below(rng, ARRAY_SIZE(rights))] : rng_below(rng, 64);
+}
+
+void table_model_step(struct table_model *model, struct rng *rng)
+{
+    size_t page = any_page(rng), size = any_size(rng), npages = MIN(size, MODEL_PAGES - page);
+    uint64_t frame =
+        rng_below(rng, 4) * page_level_pages(2) + (rng_below(rng, 2) ? page : rng_below(rng, 1024));
+    switch (rng_below(rng, 8)) {
+    case 0:
+    case 1:
+    case 2: table_model_map(model, page, npages, PFN(frame), any_rights(rng), rng_below(rng, 3)); break;
+    case 3:
+    case 4: table_model_unmap(model, page, npages); break;
+    case 5:
+    case 6: table_model_protect(model, page, npages, any_rights(rng)); break;
+    case 7: table_model_flush(model); break;
+    }
+}
