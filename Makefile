@@ -127,11 +127,13 @@ SOURCES_check   := $(SOURCES) $(wildcard tests/kernel/*.c)
 
 # A frame pointer costs two instructions a function and buys every backtrace. No libgcc is linked:
 # what the compiler would call there is a mistake here. The compiler's own headers are the only ones in
-# reach; its limits.h would chain to the C library's unless told that it has been included already.
+# reach; its limits.h would chain to the C library's unless told that it has been included already. No frame
+# is larger than the guard below a stack (arch/layout.h), or a function could step over it.
 CFLAGS := -std=gnu11 -O2 -g -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
 	-ffreestanding -fno-common -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
 	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= \
 	-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
+	-Wframe-larger-than=4096 \
 	-nostdinc -isystem $(if $(GCC),$(shell $(GCC) -print-file-name=include)) -D_LIBC_LIMITS_H_ -I. -Iarch/riscv/include
 CFLAGS_release := -DHARTSCALE_CHECK=0
 CFLAGS_check   := -DHARTSCALE_CHECK=1

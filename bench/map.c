@@ -3,12 +3,12 @@
  * workload. Static data is not among them, but for arrays by hart: the ELF has its symbols.
  */
 #include "bench/map.h"
-#include "arch/image.h"
 #include "bench/points.h"
 #include "bench/report.h"
 #include "kernel/config.h"
 #include "lib/parts.h"
 #include "mm/memory.h"
+#include "mm/vm/kernel_map.h"
 #include "smp/hart.h"
 
 /* A few KiB for each data point, which nobody reads who does not look for contended lines. */
@@ -33,7 +33,7 @@ static void write_part(struct parts *parts, const struct part *part)
     json_object_begin(json, NULL);
     json_string(json, "owner", part->owner);
     json_string(json, "name", part->name);
-    json_unsigned(json, "base", image_to_paddr((const void *)part->base).value);
+    json_unsigned(json, "base", kernel_to_paddr((const void *)part->base).value);
     json_unsigned(json, "bytes", part->bytes);
     if (part->count) {
         json_unsigned(json, "count", part->count);

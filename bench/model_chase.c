@@ -4,7 +4,7 @@
  * level of the caches or of the TLB either holds everything or, once its capacity is exceeded, nothing: the
  * steps are sharp and say what each level costs. An operation is a load.
  *
- * The memory is the arena's, through a window with pages of the wanted size (arch/paging.h).
+ * The memory is the arena's, through the kernel's window (arch/layout.h) with leaves of the wanted size.
  */
 #include "arch/paging.h"
 #include "bench/bench.h"
@@ -12,6 +12,7 @@
 #include "kernel/config.h"
 #include "lib/error.h"
 #include "mm/memory.h"
+#include "mm/vm/kernel_map.h"
 #include "smp/call.h"
 
 #define PAGE_LINES (PAGE_BYTES / CACHE_LINE_BYTES)
@@ -24,7 +25,7 @@
 #define ROUND_LOADS 4096
 
 struct chase {
-    void *tables;
+    size_t window_bytes;
     size_t loads; /* of one way around */
     void **start;
     struct {
@@ -99,21 +100,21 @@ static void link_up(struct chase *chase, char *window, size_t npages)
 static int setup(struct bench_run *bench)
 {
     const struct memory_plan *memory = memory_plan();
-    unsigned leaf_shift = chase_page_kib == 4 ? 12 : 21;
     size_t npages = chase_kib * 1024 / PAGE_BYTES;
-    size_t bytes = DIV_CEIL(npages * PAGE_BYTES, (size_t)1 << leaf_shift) << leaf_shift;
+    size_t bytes = ALIGN_UP(npages * PAGE_BYTES, (size_t)chase_page_kib * 1024);
     if (bytes > memory->arena_frames * PAGE_BYTES)
         return ERR_NO_MEMORY;
     struct chase *chase = bench_buffer(sizeof(*chase));
     if (!chase)
         return ERR_NO_MEMORY;
-    chase->tables = bench_buffer(paging_window_tables(bytes, leaf_shift));
-    if (!chase->tables) {
+    /* Nothing remembers that nothing was there: the harts flushed when it went. */
+    if (page_table_map(&kernel_table, VADDR(WINDOW_BASE), pfn_to_paddr(memory->arena_base), bytes,
+            PTE_R | PTE_W, chase_page_kib == 4 ? 0 : PAGE_LEVEL_2M)) {
         bench_buffer_free(chase);
         return ERR_NO_MEMORY;
     }
-    link_up(
-        chase, paging_window_map(pfn_to_paddr(memory->arena_base), bytes, leaf_shift, chase->tables), npages);
+    chase->window_bytes = bytes;
+    link_up(chase, (char *)WINDOW_BASE, npages);
     for (unsigned i = 0; i < bench->nharts; i++)
         chase->hart[i].at = chase->start;
     bench->state = chase;
@@ -154,9 +155,11 @@ static void flush_one(void *unused)
 static void teardown(struct bench_run *bench)
 {
     struct chase *chase = bench->state;
-    paging_window_unmap();
+    struct table_gather gather = TABLE_GATHER_INIT;
+    /* Its ends are those of leaves, so nothing is split, and it cannot fail. */
+    page_table_unmap(&kernel_table, VADDR(WINDOW_BASE), chase->window_bytes, &gather);
     smp_call(hart_mask_first(hart_count()), flush_one, NULL);
-    bench_buffer_free(chase->tables);
+    page_table_release(&kernel_table, &gather);
     bench_buffer_free(chase);
 }
 

@@ -14,13 +14,13 @@
 #include "kernel/monitor.h"
 #include "kernel/record.h"
 #include "kernel/version.h"
-#include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/machine.h"
 #include "lib/string.h"
 #include "mm/memory.h"
+#include "mm/vm/kernel_map.h"
 #include "smp/boot.h"
-#include "smp/call.h"
+#include "smp/hart.h"
 
 /* More than QEMU's tree for 64 harts (under 64 KiB), and an end to what a broken header can claim. */
 #define FDT_BYTES_MAX (1u << 20)
@@ -189,22 +189,12 @@ static void divide_memory(struct fdt_range fdt)
         power_off(true);
 }
 
-static void flush_one(void *unused)
+/* From here on the table with all rights, which the firmware's way in needs, is only for harts that start. */
+static void map_kernel(void)
 {
-    (void)unused;
-    paging_flush();
-}
-
-static void start_harts(void)
-{
-    size_t frames = DIV_CEIL((size_t)machine.nharts * HART_STACK_BYTES, (size_t)PAGE_BYTES);
-    pfn_t stacks = frame_alloc(&kernel_frames, bits_highest(2 * frames - 1), FRAME_ZERO);
-    if (pfn_is_none(stacks))
-        give_up("no memory for the stacks of %u harts", machine.nharts);
-    if (smp_start_others(pfn_to_direct(stacks)))
+    if (kernel_map_init(&machine, lock_kind_find(kernel_lock_key.given)))
         power_off(true);
-    paging_drop_boot_mappings(memory_plan()->ram_first, memory_plan()->ram_end);
-    smp_call(hart_mask_first(hart_count()), flush_one, NULL);
+    paging_use(kernel_table.root);
 }
 
 /* The whole configuration, before anything is done with it. */
@@ -235,6 +225,18 @@ static void print_configuration(void)
     console_unlock();
 }
 
+/* On the boot hart's own stack, above a guard. */
+static void run(void)
+{
+    if (smp_start_others())
+        power_off(true);
+    print_configuration();
+    const struct config_key *mode = config_mode();
+    int error = mode ? mode->run() : monitor_run();
+    record_report(mode ? mode->given : "monitor");
+    power_off(error != 0);
+}
+
 void kernel_main(uint64_t hart_id, uint64_t fdt_address)
 {
     const char *missing = sbi_check();
@@ -242,18 +244,13 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
         give_up("the firmware lacks SBI extension %s; OpenSBI 1.5 has it", missing);
     struct fdt_range fdt = read_machine(PADDR(fdt_address));
     configure();
-    if (smp_adopt_boot_hart(
-            machine.hartids, machine.nharts, (hart_id_t){hart_id}, arch_hart_self()->stack_base))
+    if (smp_adopt_boot_hart(machine.hartids, machine.nharts, (hart_id_t){hart_id}))
         give_up("hart id %lu booted but is not in the device tree", hart_id);
     start_clock();
     take_initrd(fdt);
     divide_memory(fdt);
     if (record_prepare())
         give_up("no memory to record so many calls of a heap");
-    start_harts();
-    print_configuration();
-    const struct config_key *mode = config_mode();
-    int error = mode ? mode->run() : monitor_run();
-    record_report(mode ? mode->given : "monitor");
-    power_off(error != 0);
+    map_kernel();
+    hart_move_to_stacks(run);
 }

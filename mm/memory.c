@@ -8,6 +8,7 @@
 #include "arch/paging.h"
 #include "lib/bits.h"
 #include "lib/error.h"
+#include "lib/string.h"
 
 #define BLOCK_BYTES ((uint64_t)PAGE_BYTES << FRAME_ORDER_MAX)
 
@@ -104,8 +105,8 @@ static int plan_arena(struct range *free, unsigned nharts)
     return 0;
 }
 
-/* From the beginning of the kernel's share on: metadata of the frame allocator, references, metadata of the heap, and
- * from the next large block on the frames. */
+/* From the beginning of the kernel's share on: metadata of the frame allocator, references, metadata of the heap, notes
+ * on page tables, and from the next large block on the frames. */
 static int start_kernel(struct range free, unsigned nharts, const struct memory_designs *designs)
 {
     uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
@@ -114,7 +115,9 @@ static int start_kernel(struct range free, unsigned nharts, const struct memory_
     uint64_t references =
         first + ALIGN_UP(designs->frame->metadata_size(frames, nharts), (size_t)CACHE_LINE_BYTES);
     uint64_t heap = ALIGN_UP(references + frame_refs_bytes(frames), (uint64_t)CACHE_LINE_BYTES);
-    uint64_t base = ALIGN_UP(heap + heap_metadata_size(designs->heap, frames, nharts), BLOCK_BYTES);
+    uint64_t tables =
+        ALIGN_UP(heap + heap_metadata_size(designs->heap, frames, nharts), (uint64_t)CACHE_LINE_BYTES);
+    uint64_t base = ALIGN_UP(tables + frames * sizeof(*plan.table_pages), BLOCK_BYTES);
     if (base + BLOCK_BYTES > free.end)
         return ERR_NO_MEMORY;
     plan.kernel_first = PADDR(first);
@@ -125,6 +128,8 @@ static int start_kernel(struct range free, unsigned nharts, const struct memory_
     if (error)
         return error;
     frame_refs_init(&kernel_refs, &kernel_frames, paddr_to_direct(PADDR(references)));
+    plan.table_pages = paddr_to_direct(PADDR(tables));
+    memset(plan.table_pages, 0, frames * sizeof(*plan.table_pages));
     return heap_init(&kernel_heap, designs->heap, designs->lock, "kernel", &kernel_frames,
         paddr_to_direct(PADDR(heap)), designs->heap_flags);
 }

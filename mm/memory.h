@@ -8,6 +8,7 @@
 #include "lib/machine.h"
 #include "mm/frame/frame_refs.h"
 #include "mm/kmalloc.h"
+#include "mm/vm/page_table.h"
 
 /* The kernel's own allocator, and the references to its frames. Its heap over them: mm/kmalloc.h. */
 extern struct frame_allocator kernel_frames;
@@ -25,6 +26,7 @@ struct memory_plan {
     paddr_t ram_first, ram_end; /* bounds of all RAM */
     paddr_t kernel_first; /* the kernel's share, with metadata and references */
     size_t kernel_bytes;
+    struct table_page *table_pages; /* one for each of the kernel's frames, zeroed */
     void *metadata; /* room for the metadata of any design over the arena */
     size_t metadata_bytes;
     void *heap_metadata; /* room for that of any heap over the arena */

@@ -48,7 +48,7 @@ static void stop_others(void)
         cpu_relax();
 }
 
-int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self, void *stack_base)
+int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self)
 {
     struct hart *own = NULL;
     for (unsigned i = 0; i < count; i++) {
@@ -60,7 +60,8 @@ int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self, voi
     }
     if (!own)
         return ERR_NOT_FOUND;
-    own->arch.stack_base = stack_base;
+    own->arch.stack_base = arch_hart_self()->stack_base;
+    own->arch.emergency_top = arch_hart_self()->emergency_top;
     arch_hart_tp = &own->arch;
     hart_set_count(count);
     ipi_init();
@@ -107,13 +108,13 @@ static int await_online(struct hart *hart)
     return 0;
 }
 
-int smp_start_others(uint8_t *stacks)
+int smp_start_others(void)
 {
     for (unsigned i = 0; i < hart_count(); i++) {
         struct hart *hart = &harts[i];
         if (hart == hart_self())
             continue;
-        hart->arch.stack_base = stacks + (size_t)i * HART_STACK_BYTES;
+        hart_set_stacks(&hart->arch);
         int error = request_start(hart);
         if (!error)
             error = await_online(hart);

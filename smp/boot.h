@@ -10,14 +10,14 @@
  *
  * Returns 0, or ERR_NOT_FOUND when @self is not among them.
  */
-int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self, void *stack_base);
+int smp_adopt_boot_hart(const uint64_t *ids, unsigned count, hart_id_t self);
 
 /**
- * smp_start_others - start all the other harts, in order of their index, and wait until each is online.
- * @stacks: count × HART_STACK_BYTES, of which the boot hart's share stays unused; direct map or image
+ * smp_start_others - start all the other harts, in order of their index, and wait until each is online. The kernel's own
+ * page table is in use, with stacks for all of them.
  *
  * Returns 0, or ERR_TIMEOUT, ERR_UNSUPPORTED with the failing hart named on the console.
  */
-int smp_start_others(uint8_t *stacks);
+int smp_start_others(void);
 
 #endif

@@ -13,4 +13,7 @@ void trap_handle(struct trap_frame *frame);
 /** panic_trap - the end of a run by an exception that nobody expects: registers and backtrace. */
 void panic_trap(const struct trap_frame *frame) NORETURN;
 
+/** panic_stack - the same for a hart whose stack pointer has left its stack; on the emergency stack. */
+void panic_stack(const struct trap_frame *frame) NORETURN;
+
 #endif

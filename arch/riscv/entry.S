@@ -1,7 +1,8 @@
 /*
  * First instructions of a hart in S-mode, and the table that lets it run at the kernel's addresses. A hart
  * arrives here with paging off and its pc physical: the boot hart from OpenSBI, the others from SBI's
- * hart_start. Both leave at the high address with paging on.
+ * hart_start. Both leave at the high address with paging on: the first in the table of this file, until the kernel has made
+ * its own, the others in the kernel's.
  */
 #include "arch/layout.h"
 #include "offsets.h"
@@ -52,6 +53,9 @@ hart_entry:
         csrw    sie, zero
         csrw    sip, zero
         go_high t0, t1
+        ld      t0, paging_satp
+        csrw    satp, t0
+        sfence.vma
         mv      tp, a1
         ld      sp, ARCH_HART_STACK_BASE(tp)
         li      t0, HART_STACK_BYTES
@@ -65,7 +69,7 @@ hart_entry:
 /*
  * Root of Sv39, 1 GiB leaves: index 2 the RAM at its own address, for the instruction that turns paging on;
  * 448–509 the direct map of physical 0–62 GiB; 510 the image; 511 the devices. Accessed and dirty are set in advance, so
- * that no hart has to.
+ * that no hart has to. In use until the kernel has tables of its own, and then by each hart that starts, for a moment.
  */
 #define PTE_RW  0xc7    /* D A W R V */
 #define PTE_RWX 0xcf    /* and X */

@@ -2,9 +2,11 @@
 #ifndef ARCH_RISCV_OFFSETS_H
 #define ARCH_RISCV_OFFSETS_H
 
-#define ARCH_HART_STACK_BASE 24
+#define ARCH_HART_STACK_BASE    24
+#define ARCH_HART_EMERGENCY_TOP 32
 
 #define TRAP_FRAME_BYTES   (36 * 8)
+#define TRAP_FRAME_SP      (2 * 8)
 #define TRAP_FRAME_SSTATUS (32 * 8)
 #define TRAP_FRAME_SCAUSE  (33 * 8)
 #define TRAP_FRAME_STVAL   (34 * 8)

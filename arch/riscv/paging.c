@@ -1,38 +1,24 @@
-/* What changes in the boot page table after boot: entries that go away once the kernel runs high, and a window for
- * measurements. See entry.S for the whole table. */
+/* satp, and what goes with it. The boot page table is in entry.S, and those of the kernel are mm/vm's. */
 #include "arch/paging.h"
-#include "arch/cpu.h"
-#include "offsets.h"
+#include "arch/csr.h"
 
-#define GIB (1ull << 30)
+#define SATP_SV39     (8ul << 60)
+#define SATP_PFN_MASK ((1ul << 44) - 1)
 
-/* Sv39: 512 entries of 8 bytes a table, 9 bits of address a level. */
-#define TABLE_ENTRIES ((size_t)512)
-#define MEGA_SHIFT    21
-#define PTE_V         0x01u
-#define PTE_LEAF_RW   0xe7u /* D A G W R V: set in advance, so that no hart has to */
+extern uint64_t paging_satp;
 
-/* The first slot of the high half; the direct map begins at 448. */
-#define WINDOW_ROOT_INDEX 256
-#define WINDOW_BASE       0xffffffc000000000
+uint64_t paging_satp; /* read by hart_entry */
 
-extern uint64_t boot_page_table[512];
-
-paddr_t paging_direct_limit(void)
+void paging_use(pfn_t root)
 {
-    return PADDR(DIRECT_MAP_END - DIRECT_MAP_BASE);
+    paging_satp = SATP_SV39 | root.value;
+    /* The first fence orders the table's entries before the walks that will find them, the second is the flush. */
+    __asm__ volatile("sfence.vma\n csrw satp, %0\n sfence.vma" : : "r"(paging_satp) : "memory");
 }
 
-void paging_drop_boot_mappings(paddr_t ram_first, paddr_t ram_end)
+pfn_t paging_root(void)
 {
-    for (unsigned i = 0; i < 256; i++) /* the low half: the identity map */
-        boot_page_table[i] = 0;
-    for (unsigned i = DIRECT_MAP_ROOT_INDEX; i < KERNEL_MAP_ROOT_INDEX; i++) {
-        uint64_t first = (i - DIRECT_MAP_ROOT_INDEX) * GIB;
-        if (first + GIB <= ram_first.value || first >= ram_end.value)
-            boot_page_table[i] = 0;
-    }
-    paging_flush();
+    return PFN(csr_read(satp) & SATP_PFN_MASK);
 }
 
 void paging_flush(void)
@@ -40,34 +26,7 @@ void paging_flush(void)
     __asm__ volatile("sfence.vma" ::: "memory");
 }
 
-static size_t leaf_tables(size_t bytes)
+paddr_t paging_direct_limit(void)
 {
-    return (bytes >> MEGA_SHIFT) + (bytes % (1u << MEGA_SHIFT) != 0);
-}
-
-size_t paging_window_tables(size_t bytes, unsigned leaf_shift)
-{
-    return (1 + (leaf_shift == MEGA_SHIFT ? 0 : leaf_tables(bytes))) * PAGE_BYTES;
-}
-
-static uint64_t pte(uint64_t paddr, uint64_t flags)
-{
-    return paddr >> PAGE_SHIFT << 10 | flags;
-}
-
-void *paging_window_map(paddr_t base, size_t bytes, unsigned leaf_shift, void *tables)
-{
-    uint64_t *mega = tables, *leaves = mega + TABLE_ENTRIES;
-    uint64_t tables_base = direct_to_paddr(tables).value;
-    for (size_t i = 0; i < bytes >> leaf_shift; i++)
-        (leaf_shift == MEGA_SHIFT ? mega : leaves)[i] = pte(base.value + (i << leaf_shift), PTE_LEAF_RW);
-    for (size_t i = 0; leaf_shift != MEGA_SHIFT && i < leaf_tables(bytes); i++)
-        mega[i] = pte(tables_base + (1 + i) * PAGE_BYTES, PTE_V);
-    boot_page_table[WINDOW_ROOT_INDEX] = pte(tables_base, PTE_V);
-    return (void *)WINDOW_BASE; /* nothing remembers that it was not there: the harts flushed when it went */
-}
-
-void paging_window_unmap(void)
-{
-    boot_page_table[WINDOW_ROOT_INDEX] = 0;
+    return PADDR(DIRECT_MAP_END - DIRECT_MAP_BASE);
 }

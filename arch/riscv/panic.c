@@ -70,18 +70,37 @@ void panic(const char *format, ...)
     panic_end(caller, 0, frame[-2]);
 }
 
-void panic_trap(const struct trap_frame *frame)
+static void report_trap(const struct trap_frame *frame, const char *why)
 {
-    panic_begin();
     const char *name =
         frame->scause < ARRAY_SIZE(exception_names) ? exception_names[frame->scause] : "unknown";
-    console_lock();
-    console_format("\npanic: hart %u: %s (scause %lu) at pc %#018lx, stval %#018lx, sstatus %#018lx\n",
-        hart_index(), name, frame->scause, frame->x[TRAP_FRAME_PC], frame->stval, frame->sstatus);
+    console_format("\npanic: hart %u: %s%s (scause %lu) at pc %#018lx, stval %#018lx, sstatus %#018lx\n",
+        hart_index(), why, name, frame->scause, frame->x[TRAP_FRAME_PC], frame->stval, frame->sstatus);
     for (unsigned i = 0; i < ARRAY_SIZE(register_names); i++) {
         uint64_t value = i == 4 ? (uint64_t)arch_hart_self() : frame->x[i];
         console_format("  %-3s %016lx%s", register_names[i], value, i % 4 == 3 ? "\n" : "");
     }
+}
+
+void panic_trap(const struct trap_frame *frame)
+{
+    panic_begin();
+    console_lock();
+    report_trap(frame, "");
+    console_unlock();
+    panic_end(frame->x[TRAP_FRAME_PC], frame->x[TRAP_FRAME_RA], frame->x[TRAP_FRAME_FP]);
+}
+
+/* Both below the stack and outside of it altogether; an interrupt that the rest of a stack has no room for is one, too. */
+void panic_stack(const struct trap_frame *frame)
+{
+    panic_begin();
+    uint64_t base = (uint64_t)arch_hart_self()->stack_base, sp = frame->x[TRAP_FRAME_X2];
+    bool below = base + sizeof(*frame) - sp < HART_STACK_BYTES;
+    console_lock();
+    report_trap(
+        frame, below ? "stack overflow, noticed by: " : "the stack pointer is outside of the stack: ");
+    console_format("the stack is %#018lx - %#018lx\n", base, base + HART_STACK_BYTES);
     console_unlock();
     panic_end(frame->x[TRAP_FRAME_PC], frame->x[TRAP_FRAME_RA], frame->x[TRAP_FRAME_FP]);
 }

@@ -42,11 +42,21 @@ static void exception(struct trap_frame *frame)
     if (*announced != FAULT_EXPECTED)
         panic_trap(frame);
     *announced = frame->scause;
-    frame->x[TRAP_FRAME_PC] += instruction_bytes(frame->x[TRAP_FRAME_PC]);
+    if (frame->scause == SCAUSE_FETCH_PAGE_FAULT)
+        frame->x[TRAP_FRAME_PC] = frame->x[TRAP_FRAME_RA];
+    else
+        frame->x[TRAP_FRAME_PC] += instruction_bytes(frame->x[TRAP_FRAME_PC]);
+}
+
+static bool is_on_stack(const void *frame)
+{
+    return (uintptr_t)frame - (uintptr_t)arch_hart_self()->stack_base < HART_STACK_BYTES;
 }
 
 void trap_handle(struct trap_frame *frame)
 {
+    if (unlikely(!is_on_stack(frame)))
+        panic_stack(frame);
     switch (frame->scause) {
     case SCAUSE_SOFTWARE:
         csr_clear(sip, INTERRUPT_SOFTWARE);

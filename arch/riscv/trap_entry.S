@@ -1,7 +1,9 @@
 /*
  * Traps from S-mode: save every register on the current stack as a struct trap_frame, call trap_handle(),
- * restore. The frame is linked like a called function's, so a backtrace walks through it.
+ * restore. The frame is linked like a called function's, so a backtrace walks through it. If it has no place on the hart's
+ * stack it goes to the emergency stack, from where nothing returns.
  */
+#include "arch/layout.h"
 #include "offsets.h"
 
         .altmacro
@@ -17,6 +19,14 @@
         .globl trap_entry
 trap_entry:
         addi    sp, sp, -TRAP_FRAME_BYTES
+        csrw    sscratch, t0
+        ld      t0, ARCH_HART_STACK_BASE(tp)
+        sub     t0, sp, t0
+        srli    t0, t0, HART_STACK_SHIFT
+        bnez    t0, no_stack
+        addi    t0, sp, TRAP_FRAME_BYTES
+1:      sd      t0, TRAP_FRAME_SP(sp)
+        csrr    t0, sscratch
         sd      ra, 1 * 8(sp)
         sd      gp, 3 * 8(sp)
         sd      tp, 4 * 8(sp)
@@ -25,8 +35,6 @@ trap_entry:
         save    %i
         .set    i, i + 1
         .endr
-        addi    t0, sp, TRAP_FRAME_BYTES
-        sd      t0, 2 * 8(sp)
         csrr    t0, sepc
         csrr    t1, sstatus
         csrr    t2, scause
@@ -50,3 +58,9 @@ trap_entry:
         .endr
         addi    sp, sp, TRAP_FRAME_BYTES
         sret
+
+no_stack:
+        addi    t0, sp, TRAP_FRAME_BYTES
+        ld      sp, ARCH_HART_EMERGENCY_TOP(tp)
+        addi    sp, sp, -TRAP_FRAME_BYTES
+        j       1b

@@ -8,7 +8,6 @@
 #include "lib/bits.h"
 #include "lib/error.h"
 #include "mm/vm/table_entries.h"
-#include "trace/inject.h"
 
 struct edit {
     struct page_table *table;
@@ -47,15 +46,10 @@ static void chain_free(struct table_source *source, pfn_t *chain)
         source->free(source, chain_pop(chain));
 }
 
-static pfn_t take_frame(struct table_source *source)
-{
-    return inject_due(INJECT_TABLE) ? PFN_NONE : source->alloc(source);
-}
-
 static int chain_fill(struct table_source *source, pfn_t *chain, size_t count)
 {
     for (; count > 0; count--) {
-        pfn_t table = take_frame(source);
+        pfn_t table = table_take_frame(source);
         if (pfn_is_none(table)) {
             chain_free(source, chain);
             return ERR_NO_MEMORY;
@@ -66,14 +60,6 @@ static int chain_fill(struct table_source *source, pfn_t *chain, size_t count)
 }
 
 /* --- single entries ---------------------------------------------------------------------------------- */
-
-static void link_table(struct page_table *table, pfn_t parent, entry_t *entry, pfn_t child, uint64_t kept)
-{
-    /* Release (fence rw,w; sd), pairs with the walkers of all harts, who reach the child's entries through this one. */
-    store_release(entry, pte_table(child).bits | kept);
-    table_page(table, parent)->live++;
-    table->ntables++;
-}
 
 static void gather_leaf(struct table_gather *gather, size_t page, size_t end)
 {
@@ -96,7 +82,7 @@ static pte_t split(struct edit *edit, entry_t *entry, pte_t leaf, unsigned level
         store_relaxed(table_entry(child, 0, 0) + i, pte_leaf(pfn, bits).bits);
     }
     table_page(edit->table, child)->live = PAGE_ENTRIES;
-    /* Release (fence rw,w; sd), pairs with the walkers, as in link_table(). */
+    /* Release (fence rw,w; sd), pairs with the walkers, as in table_link(). */
     store_release(entry, pte_table(child).bits);
     edit->table->ntables++;
     return pte_table(child);
@@ -161,7 +147,7 @@ static void apply_map(struct edit *edit, pfn_t table, unsigned level, size_t fir
         pfn_t child = pte_is_valid(pte) ? pte_pfn(pte) : chain_pop(&edit->spare);
         apply_map(edit, child, level - 1, page, next);
         if (!pte_is_valid(pte))
-            link_table(edit->table, table, entry, child, 0);
+            table_link(edit->table, table, entry, child, 0);
     }
 }
 
@@ -382,79 +368,4 @@ bool page_table_translate(struct page_table *table, vaddr_t vaddr, paddr_t *padd
         return false;
     paddr->value = pfn_to_paddr(leaf.pfn).value + (vaddr.value - leaf.vaddr.value);
     return true;
-}
-
-/* --- whole tables ------------------------------------------------------------------------------------ */
-
-#define HALF_PAGES ((size_t)PAGE_COUNT_TOTAL / 2)
-
-int page_table_init(struct page_table *table, struct table_source *source, const struct lock_ops *lock_kind,
-    const struct page_table *kernel)
-{
-    if (kernel && !kernel->sealed)
-        return ERR_STATE;
-    *table = (struct page_table){.source = source, .first = 1, .end = HALF_PAGES}; /* not the null page */
-    if (!kernel) {
-        table->first = HALF_PAGES;
-        table->end = PAGE_COUNT_TOTAL;
-        table->global = PTE_G;
-    }
-    lock_init(&table->lock, lock_kind, "page table");
-    table->root = take_frame(source);
-    if (pfn_is_none(table->root))
-        return ERR_NO_MEMORY;
-    for (size_t i = PAGE_ENTRIES / 2; kernel && i < PAGE_ENTRIES; i++)
-        store_relaxed(table_entry(table->root, 0, 0) + i,
-            entry_load(table_entry(kernel->root, 0, 0) + i).bits); /* no hart knows the root yet */
-    return 0;
-}
-
-void page_table_destroy(struct page_table *table)
-{
-    size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
-    for (size_t page = ALIGN_DOWN(table->first, unit); page < table->end; page += unit) {
-        pte_t pte = entry_load(table_entry(table->root, page, PAGE_LEVEL_ROOT));
-        if (!pte_is_valid(pte))
-            continue;
-        ASSERT(pte.bits & PTE_KEPT && table_page(table, pte_pfn(pte))->live == 0);
-        table->source->free(table->source, pte_pfn(pte));
-    }
-    table_page(table, table->root)->live = 0;
-    table->source->free(table->source, table->root);
-    table->root = PFN_NONE;
-}
-
-int page_table_keep(struct page_table *table, vaddr_t vaddr)
-{
-    struct edit edit;
-    int error = edit_init(&edit, table, VADDR(ALIGN_DOWN(vaddr.value, (uint64_t)PAGE_BYTES)), PAGE_BYTES);
-    if (error)
-        return error;
-    if (table->sealed)
-        return ERR_STATE;
-    entry_t *entry = table_entry(table->root, edit.first, PAGE_LEVEL_ROOT);
-    pte_t pte = entry_load(entry);
-    if (pte_is_leaf(pte))
-        return ERR_EXISTS;
-    if (pte_is_valid(pte)) {
-        store_relaxed(entry, pte.bits | PTE_KEPT); /* for the walkers nothing changes */
-        return 0;
-    }
-    pfn_t child = take_frame(table->source);
-    if (pfn_is_none(child))
-        return ERR_NO_MEMORY;
-    link_table(table, table->root, entry, child, PTE_KEPT);
-    return 0;
-}
-
-void page_table_seal(struct page_table *table)
-{
-    size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
-    for (size_t page = ALIGN_DOWN(table->first, unit); page < table->end; page += unit) {
-        entry_t *entry = table_entry(table->root, page, PAGE_LEVEL_ROOT);
-        pte_t pte = entry_load(entry);
-        if (pte_is_table(pte))
-            store_relaxed(entry, pte.bits | PTE_KEPT); /* for the walkers nothing changes */
-    }
-    table->sealed = true;
 }

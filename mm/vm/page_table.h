@@ -76,12 +76,13 @@ void page_table_destroy(struct page_table *table);
 
 /**
  * page_table_keep - make the table of 2 MiB entries that an address needs, and let it stay when it is empty: a
- * place in the kernel's root that is used later. 0, ERR_RANGE, ERR_EXISTS for a leaf of 1 GiB, ERR_NO_MEMORY.
+ * place in the kernel's root that is used later. Before another hart knows the table. 0, ERR_RANGE, ERR_STATE for a
+ * sealed root, ERR_EXISTS for a leaf of 1 GiB, ERR_NO_MEMORY.
  */
 int page_table_keep(struct page_table *table, vaddr_t vaddr);
 
 /** page_table_seal - from now on the root does not change: what would need that fails with ERR_STATE. Other tables may
- *  copy it then. */
+ *  copy it then. Before another hart knows the table. */
 void page_table_seal(struct page_table *table);
 
 /**

@@ -4,6 +4,7 @@
 
 #include "arch/atomic.h"
 #include "mm/vm/page_table.h"
+#include "trace/inject.h"
 
 /* The walkers of other harts read entries at any time, so each is written whole. */
 typedef _Atomic uint64_t entry_t;
@@ -36,6 +37,21 @@ static inline struct table_leaf leaf_of(pte_t pte, size_t page, unsigned level)
         .pfn = pte_pfn(pte),
         .rights = pte.bits & PTE_RIGHTS,
         .level = level};
+}
+
+static inline pfn_t table_take_frame(struct table_source *source)
+{
+    return inject_due(INJECT_TABLE) ? PFN_NONE : source->alloc(source);
+}
+
+/* Puts a table below another one. @kept: PTE_KEPT or 0 */
+static inline void table_link(
+    struct page_table *table, pfn_t parent, entry_t *entry, pfn_t child, uint64_t kept)
+{
+    /* Release (fence rw,w; sd), pairs with the walkers of all harts, who reach the child's entries through this one. */
+    store_release(entry, pte_table(child).bits | kept);
+    table_page(table, parent)->live++;
+    table->ntables++;
 }
 
 #endif

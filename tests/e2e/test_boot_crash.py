@@ -49,6 +49,33 @@ class CrashTest(support.TestCase):
         self.assertIn("not ok 1 - kmalloc_planted_leak", done.out)
         self.assertIn("1..0", boot("test=kmalloc_planted*", 2).out)
 
+    def test_a_stack_overflow_is_told_with_its_hart(self):
+        for harts in (1, 2, 8):
+            done = boot("crash=overflow", harts)
+            self.assertEqual(done.status, 1, str(done))
+            report = done.out[done.out.index("panic: "):]
+            self.assertIn(f"panic: hart {harts - 1}: stack overflow, noticed by: store page fault (scause 15)", report)
+            self.assertGreater(report.count("recurses"), 20, report)
+            self.assertNotIn("talks", report, "a hart was not stopped before the report")
+
+    def test_a_lost_stack_pointer_is_told(self):
+        done = boot("crash=stack", 2)
+        self.assertEqual(done.status, 1, str(done))
+        self.assertIn("panic: hart 1: the stack pointer is outside of the stack: store page fault", done.out)
+        self.assertIn("  sp  0000000000000040", done.out)
+
+    def test_text_cannot_be_written(self):
+        done = boot("crash=text", 2)
+        self.assertEqual(done.status, 1, str(done))
+        for part in ("hart 1: store page fault (scause 15)", "writes_text+"):
+            self.assertIn(part, done.out)
+
+    def test_data_cannot_be_executed(self):
+        done = boot("crash=data", 2)
+        self.assertEqual(done.status, 1, str(done))
+        for part in ("hart 1: instruction page fault (scause 12)", "crash_among_talkers+"):
+            self.assertIn(part, done.out)
+
     def test_too_many_harts_or_words_fail(self):
         for arguments, harts, reason in (("poweroff=1", 65, "more than 64 harts"),
                                          ("bench=" + "x" * 1100, 1, "bootargs too long")):

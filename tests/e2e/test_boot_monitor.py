@@ -87,6 +87,12 @@ class MonitorTest(MonitorCase):
         self.assertIn("RAM", text)
         self.assertIn("free", text)
 
+    def test_maps(self):
+        text = self.terminal.command("maps")
+        for part in ("r-x- ", "direct map", "x 2 MiB", "image", "stacks", "devices"):
+            self.assertIn(part, text)
+        self.assertNotIn("rwx", text)
+
     def test_stats(self):
         self.assertIn("lock_acquire", self.terminal.command("stats"))
 

@@ -18,6 +18,39 @@ static void faults(void)
     __asm__ volatile("ld zero, 8(zero)" ::: "memory");
 }
 
+/* Frames of a size that a deep call chain has. */
+static NOINLINE uint64_t recurses(volatile uint64_t *above)
+{
+    volatile uint64_t own[16];
+    own[0] = *above + 1;
+    return own[0] ? recurses(own) + own[0] : 0; /* the end would come after 2^64 of them */
+}
+
+static void overflows(void)
+{
+    volatile uint64_t start = 0;
+    recurses(&start);
+}
+
+static void writes_text(void)
+{
+    *(volatile uint32_t *)writes_text = 0;
+}
+
+static void executes_data(void)
+{
+    static uint32_t code = 0x8067; /* ret */
+    void *address = &code;
+    void (*function)(void);
+    memcpy(&function, &address, sizeof(function));
+    function();
+}
+
+static void loses_its_stack(void)
+{
+    __asm__ volatile("li sp, 64\n sd zero, 0(sp)" ::: "memory");
+}
+
 /* The report needs memory that is not there. */
 static void faults_while_panicking(void)
 {
@@ -44,6 +77,10 @@ static const struct kind {
     {"panic", crash_among_talkers, panics},
     {"fault", crash_among_talkers, faults},
     {"nested", crash_among_talkers, faults_while_panicking},
+    {"overflow", crash_among_talkers, overflows},
+    {"stack", crash_among_talkers, loses_its_stack},
+    {"text", crash_among_talkers, writes_text},
+    {"data", crash_among_talkers, executes_data},
     {"deadlock", deadlock, NULL},
 };
 
@@ -79,5 +116,6 @@ static int run_crash(void)
     return ERR_STATE;
 }
 
-CONFIG_KEY(crash_key, .name = "crash", .valid = "panic, fault, nested or deadlock", .initial = "panic",
+CONFIG_KEY(crash_key, .name = "crash",
+    .valid = "panic, fault, nested, overflow, stack, text, data or deadlock", .initial = "panic",
     .apply = apply_crash, .run = run_crash);

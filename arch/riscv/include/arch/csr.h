@@ -14,6 +14,10 @@
 #define SCAUSE_INTERRUPT (1ul << 63)
 #define SCAUSE_SOFTWARE  (SCAUSE_INTERRUPT | 1)
 
+#define SCAUSE_FETCH_PAGE_FAULT 12
+#define SCAUSE_LOAD_PAGE_FAULT  13
+#define SCAUSE_STORE_PAGE_FAULT 15
+
 #define csr_read(csr)                                                                                        \
     ({                                                                                                       \
         unsigned long csr_value_;                                                                            \

@@ -4,10 +4,11 @@
 
 #include "arch/addr.h"
 
-/* From linker/kernel.ld. */
-extern char _image_start[], _image_end[], _text[], _etext[];
+/* From linker/kernel.ld: code from _text on, what is only read from _rodata on, what is written from _data on. */
+extern char _image_start[], _image_end[], _text[], _etext[], _rodata[], _data[];
 
-/** image_to_paddr - the physical address of a kernel object: in the image or in the direct map. */
+/** image_to_paddr - the physical address of a kernel object: in the image or in the direct map. Not of what is on a
+ *  stack: mm/vm/kernel_map.h. */
 static inline paddr_t image_to_paddr(const void *object)
 {
     uintptr_t address = (uintptr_t)object;

@@ -3,7 +3,9 @@
  * kernel live in one table: user in the low half, kernel in the high half.
  *
  *   direct map    0xffff_fff0_0000_0000   physical address p at DIRECT_MAP_BASE + p, RW, no X
- *   kernel image  0xffff_ffff_8000_0000   physical RAM base at KERNEL_MAP_BASE
+ *   window        0xffff_ffc0_0000_0000   for measurements: whatever they want to see there
+ *   kernel image  0xffff_ffff_8000_0000   physical RAM base at KERNEL_MAP_BASE; text RX, rodata R, data RW
+ *   stacks        0xffff_ffff_bfe0_0000   of the harts, at the end of the image's GiB, each above a guard
  *   MMIO          0xffff_ffff_c000_0000   physical address p at MMIO_MAP_BASE + p, RW, no X
  */
 #ifndef ARCH_LAYOUT_H
@@ -11,6 +13,9 @@
 
 #define PAGE_SHIFT 12
 #define PAGE_BYTES (1 << PAGE_SHIFT)
+
+#define WINDOW_BASE  0xffffffc000000000
+#define WINDOW_BYTES 0x40000000
 
 #define DIRECT_MAP_BASE 0xfffffff000000000
 #define DIRECT_MAP_END  0xffffffff80000000
@@ -30,6 +35,24 @@
 
 /* A hart's kernel stack: the deepest path (a fault in a refill under the harness, reported with a backtrace) takes
  * about 5 KiB by the sum of its frames. */
-#define HART_STACK_BYTES 16384
+#define HART_STACK_SHIFT 14
+#define HART_STACK_BYTES (1 << HART_STACK_SHIFT)
+
+/* What a trap runs on that finds no stack: to report that takes 1.2 KiB. */
+#define HART_EMERGENCY_BYTES PAGE_BYTES
+
+/*
+ * Where a hart has its stacks. No frame of a function is larger than the smaller guard (-Wframe-larger-than), so none
+ * reaches over it. The entries of a slot's eight pages are one cache line, no other hart's.
+ *
+ *   0      4 KiB   guard
+ *   4 KiB  4 KiB   emergency stack
+ *   8 KiB  8 KiB   guard
+ *   16 KiB 16 KiB  stack
+ */
+#define HART_SLOT_BYTES       (2 * HART_STACK_BYTES)
+#define HART_SLOTS_BASE       (MMIO_MAP_BASE - HART_MAX * HART_SLOT_BYTES)
+#define HART_STACK_OFFSET     HART_STACK_BYTES
+#define HART_EMERGENCY_OFFSET PAGE_BYTES
 
 #endif
