@@ -55,6 +55,7 @@ class CrashTest(support.TestCase):
             self.assertEqual(done.status, 1, str(done))
             report = done.out[done.out.index("panic: "):]
             self.assertIn(f"panic: hart {harts - 1}: stack overflow, noticed by: store page fault (scause 15)", report)
+            self.assertRegex(report, r"#0 \S+ recurses")
             self.assertGreater(report.count("recurses"), 20, report)
             self.assertNotIn("talks", report, "a hart was not stopped before the report")
 
