@@ -18,7 +18,8 @@ void paging_use(pfn_t root)
 
 pfn_t paging_root(void)
 {
-    return PFN(csr_read(satp) & SATP_PFN_MASK);
+    uint64_t satp = csr_read(satp);
+    return PFN(satp & SATP_PFN_MASK);
 }
 
 void paging_flush(void)

@@ -99,7 +99,8 @@ static int map_devices(const struct machine *machine)
     uint64_t end = ALIGN_UP(exit->base + exit->bytes, (uint64_t)PAGE_BYTES);
     if (exit->bytes == 0 || end > MMIO_MAP_BYTES)
         return 0;
-    return page_table_map(&kernel_table, VADDR(MMIO_MAP_BASE + first), PADDR(first), end - first, RW, 0);
+    vaddr_t at = VADDR(MMIO_MAP_BASE + first);
+    return page_table_map(&kernel_table, at, PADDR(first), end - first, RW, 0);
 }
 
 static int map_block(const void *vaddr, unsigned order)
