@@ -12,6 +12,9 @@
 struct edit {
     struct page_table *table;
     size_t first, end; /* pages */
+    pfn_t
+        top; /* the lowest table that has all of them in it; nothing above it changes, unless it becomes empty */
+    unsigned top_level;
     uint64_t shown; /* frame that the first of them shows; of page_table_map() only */
     uint64_t rights;
     unsigned level_max;
@@ -128,7 +131,7 @@ static int plan_map_below(
 
 static int plan_map(const struct edit *edit, size_t *needed)
 {
-    return plan_map_below(edit, edit->table->root, PAGE_LEVEL_ROOT, edit->first, edit->end, needed);
+    return plan_map_below(edit, edit->top, edit->top_level, edit->first, edit->end, needed);
 }
 
 static void apply_map(struct edit *edit, pfn_t table, unsigned level, size_t first, size_t end)
@@ -181,8 +184,9 @@ static unsigned levels_to_split(const struct page_table *table, size_t page)
 static bool has_sealed_leaf(const struct edit *edit)
 {
     size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
-    for (size_t page = edit->first; edit->table->sealed && page < edit->end;
-         page = ALIGN_DOWN(page, unit) + unit) {
+    if (!edit->table->sealed || edit->top_level < PAGE_LEVEL_ROOT)
+        return false;
+    for (size_t page = edit->first; page < edit->end; page = ALIGN_DOWN(page, unit) + unit) {
         if (pte_is_leaf(entry_load(table_entry(edit->table->root, page, PAGE_LEVEL_ROOT))))
             return true;
     }
@@ -191,6 +195,8 @@ static bool has_sealed_leaf(const struct edit *edit)
 
 static int plan_splits(const struct edit *edit, size_t *needed)
 {
+    if (edit->top_level == 0) /* no large leaves */
+        return 0;
     unsigned at_first = levels_to_split(edit->table, edit->first);
     unsigned at_end = levels_to_split(edit->table, edit->end);
     *needed = bits_count(at_first) + bits_count(at_end);
@@ -279,16 +285,38 @@ static bool rights_fit(const struct page_table *table, uint64_t rights)
     return pte_rights_valid(rights) && !(rights & PTE_U && table->global);
 }
 
+/* Most calls are about a page or a few in one table. */
+static void find_top(struct edit *edit)
+{
+    edit->top = edit->table->root;
+    for (edit->top_level = PAGE_LEVEL_ROOT; edit->top_level > 0; edit->top_level--) {
+        size_t unit = page_level_pages(edit->top_level);
+        pte_t pte = entry_load(table_entry(edit->top, edit->first, edit->top_level));
+        if (edit->first / unit != (edit->end - 1) / unit || !pte_is_table(pte))
+            return;
+        edit->top = pte_pfn(pte);
+    }
+}
+
+static void apply(struct edit *edit)
+{
+    edit->apply(edit, edit->top, edit->top_level, edit->first, edit->end);
+    /* The top has become empty, and the way to it has to go: the same again, of which nothing else is left. */
+    if (edit->top_level < PAGE_LEVEL_ROOT && table_page(edit->table, edit->top)->live == 0)
+        edit->apply(edit, edit->table->root, PAGE_LEVEL_ROOT, edit->first, edit->end);
+}
+
 static int edit_run(struct edit *edit)
 {
     struct lock_node node;
     size_t needed = 0;
     lock_acquire(&edit->table->lock, &node);
+    find_top(edit);
     int error = edit->plan(edit, &needed);
-    if (!error)
+    if (!error && needed > 0)
         error = chain_fill(edit->table->source, &edit->spare, needed);
     if (!error)
-        edit->apply(edit, edit->table->root, PAGE_LEVEL_ROOT, edit->first, edit->end);
+        apply(edit);
     lock_release(&edit->table->lock, &node);
     DEBUG_ASSERT(pfn_is_none(edit->spare)); /* the count was exact */
     return error;
