@@ -1,7 +1,7 @@
 /*
  * Page tables: see page_table.h. Every change goes through a struct edit in three steps: what it needs is counted and
  * what is wrong found, the frames are taken, the entries written. One lock protects a table as a whole
- * (`ptlock=space`): it is taken and let go in edit_run() and in the two readers at the end, and nowhere else.
+ * (`ptlock=space`): edit_run() takes it, and the readers, and nothing else does.
  */
 #include "mm/vm/page_table.h"
 #include "arch/panic.h"
