@@ -48,11 +48,9 @@ static int maps_run(unsigned argc, char **argv)
     struct range range = {.visitor = {visit}};
     (void)argc;
     (void)argv;
-    console_lock();
     page_table_walk(&kernel_table, &range.visitor);
     print_range(&range);
     console_format("  %lu tables below the root\n", kernel_table.ntables);
-    console_unlock();
     return 0;
 }
 
