@@ -129,7 +129,7 @@ TEST(kmalloc_exhaustion_is_an_answer)
     frame_free(&kernel_frames, large[--nlarge], FRAME_ORDER_MAX);
     for (size_t bytes = 1 << 20; bytes >= 16; bytes /= 4)
         (void)take_all(&list, bytes);
-    (void)take_all(&list, sizeof(*list)); /* what may be left is too small for the last of those, and not for this */
+    (void)take_all(&list, sizeof(*list)); /* what is left for the last of those may be enough for this */
     CHECK(list != NULL && kmalloc(1) == NULL && kzalloc(100) == NULL && kmalloc_aligned(64, 4096) == NULL);
     CHECK(krealloc(list, 2 << 20) == NULL); /* and it is as it was: */
     check_heap();
