@@ -14,6 +14,8 @@ RUN = os.path.join(ROOT, "tools", "run")
 FAKE_QEMU = os.path.join(HERE, "fake-qemu")
 # Generous: the machine may be busy with other suites.
 LIMIT_S = 280
+# A shell starts what runs in its background with this ignored, which every command of a test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # What a user's shell might have set and what make sets would change what is tested.
 DROPPED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", "BENCH", "FRAME",
            "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS", "SEED", "PLANT", "T", "RUN",
