@@ -50,7 +50,7 @@ static int maps_run(unsigned argc, char **argv)
     (void)argv;
     page_table_walk(&kernel_table, &range.visitor);
     print_range(&range);
-    console_format("  %lu tables below the root\n", kernel_table.ntables);
+    console_format("  %lu tables below the root\n", page_table_count(&kernel_table));
     return 0;
 }
 

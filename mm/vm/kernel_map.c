@@ -138,7 +138,7 @@ int kernel_map_init(const struct machine *machine, const struct lock_ops *lock_k
 {
     kernel_table_source.pages = memory_plan()->table_pages;
     kernel_table_source.base = kernel_frames.base;
-    int error = page_table_init(&kernel_table, &kernel_table_source, lock_kind, NULL);
+    int error = page_table_init(&kernel_table, &kernel_table_source, TABLE_LOCK_SPACE, lock_kind, NULL);
     if (!error)
         error = map_ram(machine);
     if (!error)

@@ -87,7 +87,6 @@ static pte_t split(struct edit *edit, entry_t *entry, pte_t leaf, unsigned level
     table_page(edit->table, child)->live = PAGE_ENTRIES;
     /* Release (fence rw,w; sd), pairs with the walkers, as in table_link(). */
     store_release(entry, pte_table(child).bits);
-    edit->table->ntables++;
     return pte_table(child);
 }
 
@@ -237,7 +236,6 @@ static void apply_unmap(struct edit *edit, pfn_t table, unsigned level, size_t f
             continue;
         store_relaxed(entry, 0); /* as in remove_leaf() */
         table_page(edit->table, table)->live--;
-        edit->table->ntables--;
         chain_push(&edit->gather->tables, pte_pfn(pte));
     }
 }

@@ -16,12 +16,40 @@
 #define MM_VM_PAGE_TABLE_H
 
 #include "arch/pte.h"
+#include "smp/epoch.h"
+#include "smp/hart.h"
 #include "smp/lock.h"
 
-/* What is known about a frame that is a table, beside its contents: it says when a table is empty. */
-struct table_page {
-    uint16_t live; /* valid entries */
+/* The walkers of other harts read entries at any time, so each is written whole. */
+typedef _Atomic uint64_t entry_t;
+
+/* Who may change what at the same time (`ptlock=`). */
+enum table_locking {
+    TABLE_LOCK_SPACE, /* one lock a table: all of its half */
+    TABLE_LOCK_NODE, /* a lock in each frame of it: docs/page-tables.md */
 };
+
+#define TABLE_STALE 1u /* in no tree any more: who found it begins again */
+
+/* What is known about a frame that is a table, beside its contents. All but the lock is under the lock that `ptlock` says, and of
+ * a frame that is no table none of it has a meaning. */
+struct table_page {
+    _Atomic uint32_t lock; /* TABLE_LOCK_NODE: 1 while taken */
+    uint16_t live; /* entries that are not zero: it says when a table is empty */
+    uint8_t level;
+    uint8_t flags;
+    union {
+        hart_mask_t harts; /* that may have translations from here; kept by who needs it (`tracked`) */
+        struct table_source *source; /* once it is retired */
+    };
+    union {
+        uint32_t pins; /* harts whose hint it is: it stays when it is empty */
+        pfn_t next; /* outside of the tree: spare and emptied ones */
+        struct epoch_entry retired;
+    };
+} CACHE_ALIGNED; /* 32 bytes would do, but harts that work in tables of their own would meet in their locks' lines */
+
+_Static_assert(sizeof(struct table_page) == CACHE_LINE_BYTES, "mm/memory.c has one for each frame");
 
 /* Where the frames of tables come from. */
 struct table_source {
@@ -37,8 +65,8 @@ struct page_table {
     size_t first, end; /* the pages of its half */
     uint64_t global; /* PTE_G for the kernel's */
     bool sealed; /* the root changes no more */
-    size_t ntables; /* tables below the root, in this half */
-    struct lock lock; /* of everything in this half */
+    enum table_locking locking;
+    struct lock lock; /* TABLE_LOCK_SPACE: of everything in this half */
 };
 
 /* A page as it is mapped. */
@@ -54,24 +82,28 @@ struct table_gather {
     size_t first,
         end; /* pages that harts may know otherwise; first == end: none. Each leaf between counts as one */
     size_t nleaves; /* leaves taken away or changed */
+    hart_mask_t harts; /* that the tables of these leaves name, and the emptied ones */
     pfn_t tables; /* empty ones, linked, not to be used before the flush */
 
-    /* Called for each leaf that is taken away, under the table's lock; NULL: nobody wants to know. */
+    /* Called under the locks for each leaf that is taken away by page_table_unmap(), and for each emptied table when it has
+     * left the tree; NULL: nobody wants to know. */
     void (*removed)(struct table_gather *gather, const struct table_leaf *leaf);
+    void (*unlinked)(struct table_gather *gather, pfn_t table, size_t page, unsigned level);
 };
 
 #define TABLE_GATHER_INIT ((struct table_gather){.tables = PFN_NONE})
 
 /**
  * page_table_init - an empty table.
+ * @lock_kind: of the table's lock
  * @kernel: the kernel's table, sealed, whose entries the root gets; NULL: this is the kernel's
  *
  * Returns 0, ERR_NO_MEMORY, or ERR_STATE when the kernel's may still change its root.
  */
-int page_table_init(struct page_table *table, struct table_source *source, const struct lock_ops *lock_kind,
-    const struct page_table *kernel);
+int page_table_init(struct page_table *table, struct table_source *source, enum table_locking locking,
+    const struct lock_ops *lock_kind, const struct page_table *kernel);
 
-/** page_table_destroy - give back the root; nothing may be mapped, and no hart have it in its satp. */
+/** page_table_destroy - give back the root; nothing may be mapped, no hint be left, and no hart have it in its satp. */
 void page_table_destroy(struct page_table *table);
 
 /**
@@ -109,8 +141,12 @@ int page_table_unmap(struct page_table *table, vaddr_t vaddr, size_t bytes, stru
 int page_table_protect(
     struct page_table *table, vaddr_t vaddr, size_t bytes, uint64_t rights, struct table_gather *gather);
 
-/** page_table_release - give back the tables that were gathered; the harts have flushed. Empties @gather. */
+/** page_table_release - give back the tables that were gathered; the harts have flushed. Empties @gather. No lock is held that
+ *  the source takes; by node, frames come back when no hart can be reading them (smp/epoch.h). */
 void page_table_release(struct page_table *table, struct table_gather *gather);
+
+/** page_table_count - the tables below the root, in this half. */
+size_t page_table_count(struct page_table *table);
 
 /** page_table_find - the leaf that shows an address. Returns whether there is one. */
 bool page_table_find(struct page_table *table, vaddr_t vaddr, struct table_leaf *leaf);
@@ -122,11 +158,11 @@ struct table_visitor {
     void (*visit)(struct table_visitor *visitor, const struct table_leaf *leaf);
 };
 
-/** page_table_walk - show a visitor every leaf of the table's half, in ascending order, under the table's lock. */
+/** page_table_walk - show a visitor every leaf of the table's half, in ascending order, under all locks. */
 void page_table_walk(struct page_table *table, struct table_visitor *visitor);
 
 /**
- * page_table_validate - recount from ground truth: counts of entries and tables, no empty table, and of each entry
+ * page_table_validate - recount from ground truth: counts of entries, no empty table but hints, and of each entry
  * that it can be what it is. The harts must be quiet.
  * @kernel: the kernel's table, to compare the high half with; NULL for itself
  *

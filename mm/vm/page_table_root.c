@@ -5,12 +5,13 @@
 
 #define HALF_PAGES ((size_t)PAGE_COUNT_TOTAL / 2)
 
-int page_table_init(struct page_table *table, struct table_source *source, const struct lock_ops *lock_kind,
-    const struct page_table *kernel)
+int page_table_init(struct page_table *table, struct table_source *source, enum table_locking locking,
+    const struct lock_ops *lock_kind, const struct page_table *kernel)
 {
     if (kernel && !kernel->sealed)
         return ERR_STATE;
-    *table = (struct page_table){.source = source, .first = 1, .end = HALF_PAGES}; /* not the null page */
+    *table = (struct page_table){
+        .source = source, .first = 1, .end = HALF_PAGES, .locking = locking}; /* not the null page */
     if (!kernel) {
         table->first = HALF_PAGES;
         table->end = PAGE_COUNT_TOTAL;

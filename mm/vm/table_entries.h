@@ -6,9 +6,6 @@
 #include "mm/vm/page_table.h"
 #include "trace/inject.h"
 
-/* The walkers of other harts read entries at any time, so each is written whole. */
-typedef _Atomic uint64_t entry_t;
-
 static inline entry_t *table_entry(pfn_t table, size_t page, unsigned level)
 {
     return (entry_t *)pfn_to_direct(table) + page_index(page, level);
@@ -51,7 +48,6 @@ static inline void table_link(
     /* Release (fence rw,w; sd), pairs with the walkers of all harts, who reach the child's entries through this one. */
     store_release(entry, pte_table(child).bits | kept);
     table_page(table, parent)->live++;
-    table->ntables++;
 }
 
 #endif

@@ -74,14 +74,17 @@ void table_model_init(struct table_model *model, bool high)
     model->gather = TABLE_GATHER_INIT;
     model->gather.removed = count_removed;
     if (high) {
-        ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, NULL) == 0);
+        ASSERT(page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, NULL) ==
+               0);
         return;
     }
     struct page_table kernel;
-    ASSERT(page_table_init(&kernel, &model->tables->source, &lock_ticket, NULL) == 0);
-    ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, &kernel) == ERR_STATE);
+    ASSERT(page_table_init(&kernel, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, NULL) == 0);
+    ASSERT(page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, &kernel) ==
+           ERR_STATE);
     page_table_seal(&kernel);
-    ASSERT(page_table_init(&model->table, &model->tables->source, &lock_ticket, &kernel) == 0);
+    ASSERT(
+        page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, &kernel) == 0);
     page_table_destroy(&kernel);
 }
 
@@ -219,7 +222,7 @@ void table_model_flush(struct table_model *model)
 {
     page_table_release(&model->table, &model->gather);
     ASSERT(model->gather.nleaves == 0 && pfn_is_none(model->gather.tables));
-    ASSERT(model->tables->in_use == model->table.ntables + 1); /* and the root */
+    ASSERT(model->tables->in_use == page_table_count(&model->table) + 1); /* and the root */
 }
 
 struct comparison {
@@ -257,7 +260,7 @@ void table_model_finish(struct table_model *model)
     table_model_flush(model);
     table_model_check(model);
     ASSERT(model->tables->in_use ==
-           1 + model->table.ntables); /* those that are kept: the check allows no others */
+           1 + page_table_count(&model->table)); /* those that are kept: the check allows no others */
     page_table_destroy(&model->table);
     ASSERT(model->tables->in_use == 0);
     free(model->tables);

@@ -22,6 +22,27 @@
 /* What whoever maps a page chooses. */
 #define PTE_RIGHTS (PTE_R | PTE_W | PTE_X | PTE_U)
 
+/* Of a leaf in the low half, the same two bits: the area may be written, but this page has to be copied, or found to be
+ * nobody else's, before; and: the frame is not the space's, who holds no reference to it. */
+#define PTE_COW     0x100ul
+#define PTE_FOREIGN 0x200ul
+
+/*
+ * An entry that is not valid and not zero is a mark: what is mapped there, and not present. It is of PTE_RIGHTS what the
+ * area allows (none of them: nothing), with PTE_COW and PTE_FOREIGN as of a leaf, a kind, and for all kinds but one the frame.
+ */
+#define PTE_MARK_SHIFT 5
+#define PTE_MARK_BITS  (7ul << PTE_MARK_SHIFT)
+
+enum pte_mark {
+    PTE_MARK_NONE, /* of a hole, and of what is valid */
+    PTE_MARK_ANON, /* not touched yet: zeros, without a frame */
+    PTE_MARK_HIDDEN, /* has a frame, and no rights for now */
+    PTE_MARK_LEAVING, /* unmapped, but harts may still know the translation: a fault is a fault, the address is taken */
+    PTE_MARK_BUSY, /* a hart is changing it: look again */
+    PTE_MARK_COUNT
+};
+
 #define PTE_PFN_SHIFT 10
 #define PTE_PFN_BITS  44
 /* Every bit that is none of the above is reserved and must be zero, or belongs to an extension that is not used. */
@@ -90,6 +111,29 @@ static inline pte_t pte_table(pfn_t pfn)
     return PTE(pfn.value << PTE_PFN_SHIFT | PTE_V);
 }
 
+/** pte_mark - a mark. @bits: of PTE_RIGHTS, PTE_COW and PTE_FOREIGN. @pfn: its frame; PFN(0) for PTE_MARK_ANON */
+static inline pte_t pte_mark(enum pte_mark kind, uint64_t bits, pfn_t pfn)
+{
+    return PTE(pfn.value << PTE_PFN_SHIFT | bits | (uint64_t)kind << PTE_MARK_SHIFT);
+}
+
+/** pte_mark_kind - PTE_MARK_NONE for what is valid, and for a hole. */
+static inline enum pte_mark pte_mark_kind(pte_t pte)
+{
+    return pte.bits & PTE_V ? PTE_MARK_NONE : (enum pte_mark)((pte.bits & PTE_MARK_BITS) >> PTE_MARK_SHIFT);
+}
+
+static inline bool pte_is_mark(pte_t pte)
+{
+    return pte.bits != 0 && !(pte.bits & PTE_V);
+}
+
+/** pte_has_frame - whether pte_pfn() is a frame that is mapped there, present or not. */
+static inline bool pte_has_frame(pte_t pte)
+{
+    return pte_is_leaf(pte) || pte_mark_kind(pte) > PTE_MARK_ANON;
+}
+
 /** pte_rights_valid - whether a leaf may have them: it can be read or executed, what can be written can be read
  *  (else reserved), and nothing can be both written and executed. */
 static inline bool pte_rights_valid(uint64_t rights)
@@ -121,6 +165,13 @@ static inline vaddr_t page_to_vaddr(size_t page)
 static inline size_t page_index(size_t page, unsigned level)
 {
     return page >> (level * PAGE_LEVEL_BITS) & (PAGE_ENTRIES - 1);
+}
+
+/** pte_piece - the entry of the level of single pages that shows what a leaf or mark of @level (or a hole) shows of @page. */
+static inline pte_t pte_piece(pte_t pte, size_t page, unsigned level)
+{
+    size_t index = page & (page_level_pages(level) - 1);
+    return pte_has_frame(pte) ? PTE(pte.bits + ((uint64_t)index << PTE_PFN_SHIFT)) : pte;
 }
 
 #endif
