@@ -60,6 +60,31 @@ static inline void model_leave(void)
     MODEL_HINT(MODEL_HINT_LEAVE);
 }
 
+/** model_flushing - a shootdown begins: page-table entries have been written, and no hart has been asked to flush yet.
+ *  @shootdown: tells it apart from others that are under way; its ticket. */
+static inline void model_flushing(const void *shootdown)
+{
+    MODEL_HINT_WITH(MODEL_HINT_FLUSHING, (uintptr_t)shootdown);
+}
+
+/**
+ * model_flushed - that shootdown has returned: from here on no hart may use what the entries of these pages said when it began.
+ * The model looks into every hart's TLB, and reports the use of a translation that should be gone. Without a shootdown that
+ * began, what the entries said until now.
+ * @asid: MODEL_ASID_ALL: whatever the address space, and global ones.
+ * @first, @end: as vaddr_to_page() counts. Those whose entries changed, and not what was flushed in their stead: what
+ * others are about to flush is not to be gone yet.
+ */
+static inline void model_flushed(const void *shootdown, uint64_t asid, size_t first, size_t end)
+{
+    register uint64_t a1 __asm__("a1") = asid;
+    register uint64_t a2 __asm__("a2") = first;
+    register uint64_t a3 __asm__("a3") = end;
+    register uint64_t a0 __asm__("a0") = (uintptr_t)shootdown;
+    __asm__ volatile("slti x0, x0, %4" ::"r"(a0), "r"(a1), "r"(a2), "r"(a3), "i"(MODEL_HINT_FLUSHED)
+                     : "memory");
+}
+
 /** model_stat_name - the statistic's name in results. */
 const char *model_stat_name(enum model_stat stat);
 

@@ -13,6 +13,12 @@
 #define MODEL_HINT_ENTER   3 /* a0: how many harts will come; goes on when all have */
 #define MODEL_HINT_MEASURE 4 /* this hart's statistics begin here */
 #define MODEL_HINT_LEAVE   5 /* and end here; the hart runs freely again */
+/* For the oracle of stale translations. a0: which shootdown, any number. */
+#define MODEL_HINT_FLUSHING 6 /* its entries are written, nobody has been asked yet */
+#define MODEL_HINT_FLUSHED  7 /* it has returned. a1: address space id; a2, a3: first and end page */
+
+/* For a1: in every address space, global translations among them. */
+#define MODEL_ASID_ALL (~(uint64_t)0)
 
 /* Where a hart's cycles went: X(identifier, name in results). They add up to its span. */
 #define MODEL_CYCLES_LIST(X)                                                                                 \
