@@ -19,6 +19,7 @@
 #include "lib/string.h"
 #include "mm/memory.h"
 #include "mm/vm/kernel_map.h"
+#include "mm/vm/kernel_spaces.h"
 #include "smp/boot.h"
 #include "smp/hart.h"
 
@@ -195,6 +196,8 @@ static void map_kernel(void)
     if (kernel_map_init(&machine, lock_kind_find(kernel_lock_key.given)))
         power_off(true);
     paging_use(kernel_table.root);
+    if (kernel_spaces_init(machine.nharts))
+        give_up("no memory for the page of zeros");
 }
 
 /* The whole configuration, before anything is done with it. */

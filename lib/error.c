@@ -16,6 +16,7 @@ const char *error_text(int error)
     case ERR_CORRUPT: return "corrupt data structure";
     case ERR_STATE: return "not possible in this state";
     case ERR_EXISTS: return "already there";
+    case ERR_PERMISSION: return "not permitted";
     default: return "unknown error";
     }
 }

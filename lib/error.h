@@ -17,6 +17,7 @@ enum error {
     ERR_CORRUPT = -9, /* an invariant of a data structure does not hold */
     ERR_STATE = -10, /* right arguments at the wrong moment */
     ERR_EXISTS = -11, /* something else is there already */
+    ERR_PERMISSION = -12, /* it is there, but not to be used in that way */
 };
 
 /** error_text - what an error means, in a few words; "unknown error" for a code that is none. */

@@ -5,6 +5,9 @@
 #define SATP_SV39     (8ul << 60)
 #define SATP_PFN_MASK ((1ul << 44) - 1)
 
+#define SATP_ASID_SHIFT 44
+#define SATP_ASID_MASK  0xfffful
+
 extern uint64_t paging_satp;
 
 uint64_t paging_satp; /* read by hart_entry */
@@ -20,6 +23,39 @@ pfn_t paging_root(void)
 {
     uint64_t satp = csr_read(satp);
     return PFN(satp & SATP_PFN_MASK);
+}
+
+void paging_enter(pfn_t root, uint16_t asid)
+{
+    __asm__ volatile("csrw satp, %0"
+                     :
+                     : "r"(SATP_SV39 | (uint64_t)asid << SATP_ASID_SHIFT | root.value)
+                     : "memory");
+}
+
+void paging_flush_asid(uint16_t asid)
+{
+    /* In a register that is not x0, be it zero: x0 would mean all of them, and the global ones. */
+    __asm__ volatile("sfence.vma x0, %0" : : "r"((uint64_t)asid) : "memory");
+}
+
+void paging_flush_page(vaddr_t vaddr, uint16_t asid)
+{
+    __asm__ volatile("sfence.vma %0, %1" : : "r"(vaddr.value), "r"((uint64_t)asid) : "memory");
+}
+
+unsigned paging_asid_bits(void)
+{
+    /* Bits that are not there read as zero. Nothing is cached under the other ASID meanwhile but what is global: the
+     * table is the same, and the low half of the kernel's is empty. */
+    uint64_t satp = csr_read(satp);
+    __asm__ volatile("csrw satp, %0" : : "r"(satp | SATP_ASID_MASK << SATP_ASID_SHIFT) : "memory");
+    uint64_t asid = csr_read(satp) >> SATP_ASID_SHIFT & SATP_ASID_MASK;
+    __asm__ volatile("csrw satp, %0" : : "r"(satp) : "memory");
+    unsigned bits = 0;
+    while (asid >> bits & 1)
+        bits++;
+    return bits;
 }
 
 void paging_flush(void)

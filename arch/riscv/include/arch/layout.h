@@ -2,6 +2,11 @@
  * The virtual address space (Sv39), as constants that C, assembler and the linker script share. User and
  * kernel live in one table: user in the low half, kernel in the high half.
  *
+ *   user image    0x0000_0000_0001_0000   below it nothing is ever mapped
+ *   user heap     0x0000_0000_4000_0000   brk
+ *   user stacks   0x0000_0001_0000_0000
+ *   user mmap     0x0000_0002_0000_0000   up to 0x0000_0004_0000_0000, where the user's part ends
+ *
  *   direct map    0xffff_fff0_0000_0000   physical address p at DIRECT_MAP_BASE + p, RW, no X
  *   window        0xffff_ffc0_0000_0000   for measurements: whatever they want to see there
  *   kernel image  0xffff_ffff_8000_0000   physical RAM base at KERNEL_MAP_BASE; text RX, rodata R, data RW
@@ -13,6 +18,15 @@
 
 #define PAGE_SHIFT 12
 #define PAGE_BYTES (1 << PAGE_SHIFT)
+
+#define USER_BASE        0x10000
+#define USER_HEAP_BASE   0x40000000
+#define USER_HEAP_END    0x80000000
+#define USER_STACKS_BASE 0x100000000
+#define USER_STACKS_END  0x200000000
+#define USER_MMAP_BASE   0x200000000
+#define USER_MMAP_END    0x400000000
+#define USER_END         USER_MMAP_END
 
 #define WINDOW_BASE  0xffffffc000000000
 #define WINDOW_BYTES 0x40000000

@@ -12,6 +12,16 @@
 extern uint64_t host_direct_map_base;
 #define DIRECT_MAP_BASE host_direct_map_base
 
+/* As in the kernel's. */
+#define USER_BASE        0x10000
+#define USER_HEAP_BASE   0x40000000
+#define USER_HEAP_END    0x80000000
+#define USER_STACKS_BASE 0x100000000
+#define USER_STACKS_END  0x200000000
+#define USER_MMAP_BASE   0x200000000
+#define USER_MMAP_END    0x400000000
+#define USER_END         USER_MMAP_END
+
 #define HART_MAX 64
 
 #endif
