@@ -55,6 +55,10 @@ static inline void epoch_exit(void)
  *  are ripe: no lock is held that a free function takes. Outside of epoch_enter(). */
 void epoch_retire(struct epoch_entry *entry, void (*free)(struct epoch_entry *entry));
 
+/** epoch_collect - free of what this hart retired what is ripe, after an attempt to advance the epoch: when memory is short, or the
+ *  hart has nothing else to do. As epoch_retire(). Returns how many. */
+size_t epoch_collect(void);
+
 /** epoch_drain - free all that is retired, of every hart. The harts are quiet: none is inside, none retires. Returns how many. */
 size_t epoch_drain(void);
 

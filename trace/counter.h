@@ -24,6 +24,7 @@
     X(HEAP_FLUSH, "heap_flush", "batches of blocks given back from a hart's cache, not to a depot")          \
     X(HEAP_RECLAIM, "heap_reclaim", "searches for free blocks in all harts' caches")                         \
     X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
+    X(TABLE_RETRY, "table_retry", "page tables that had left the tree when their lock was taken")            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
     X(SFENCE, "sfence", "sfence.vma instructions")
 

@@ -33,9 +33,14 @@ const char *plant_name(size_t i)
     return i < ARRAY_SIZE(plant_names) ? plant_names[i] : NULL;
 }
 
+bool plant_is(enum plant plant)
+{
+    return unlikely(atomic_load_explicit(&planted, memory_order_relaxed) == plant);
+}
+
 bool plant_due(enum plant plant)
 {
-    if (likely(atomic_load_explicit(&planted, memory_order_relaxed) != plant))
+    if (!plant_is(plant))
         return false;
     return atomic_fetch_add_explicit(&plant_passed, 1, memory_order_relaxed) % PLANT_PERIOD ==
            PLANT_PERIOD - 1;

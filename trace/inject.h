@@ -49,7 +49,9 @@
     X(NBBUDDY_LOST, "nbbuddy.lost", "every 1000th block freed stays in use")                                 \
     X(NBBUDDY_TWICE, "nbbuddy.twice", "every 1000th block given out stays free")                             \
     X(NBBUDDY_LOCKED_LOST, "nbbuddy_locked.lost", "every 1000th block freed stays in use")                   \
-    X(NBBUDDY_LOCKED_TWICE, "nbbuddy_locked.twice", "every 1000th block given out stays free")
+    X(NBBUDDY_LOCKED_TWICE, "nbbuddy_locked.twice", "every 1000th block given out stays free")               \
+    X(TABLE_STALE, "table.stale", "a page table that has left the tree is changed as if it had not")         \
+    X(TABLE_EARLY, "table.early", "an empty page table is freed though harts may be reading it")
 
 enum plant {
     PLANT_NONE,
@@ -85,6 +87,9 @@ void plant_set(enum plant plant);
 /** plant_name - the i-th planted bug's name, i from 0; NULL behind the last. */
 const char *plant_name(size_t i);
 
+/** plant_is - whether it is the planted bug: for those that strike each time. */
+bool plant_is(enum plant plant);
+
 /** plant_due - whether the planted bug strikes now: each 1000th time that its place is passed. */
 bool plant_due(enum plant plant);
 
@@ -103,6 +108,12 @@ bool inject_due(enum inject point);
 static inline void plant_set(enum plant plant)
 {
     (void)plant;
+}
+
+static inline bool plant_is(enum plant plant)
+{
+    (void)plant;
+    return false;
 }
 
 static inline bool plant_due(enum plant plant)

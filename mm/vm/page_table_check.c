@@ -1,7 +1,7 @@
 /* Page tables as a whole: the walk over all leaves, and the recount that proves them right. */
 #include "arch/console.h"
 #include "lib/error.h"
-#include "mm/vm/table_entries.h"
+#include "mm/vm/table_lock.h"
 
 static void walk_below(const struct page_table *table, pfn_t pfn, unsigned level, size_t first, size_t end,
     struct table_visitor *visitor)
@@ -21,9 +21,9 @@ static void walk_below(const struct page_table *table, pfn_t pfn, unsigned level
 void page_table_walk(struct page_table *table, struct table_visitor *visitor)
 {
     struct lock_node node;
-    lock_acquire(&table->lock, &node);
+    table_lock_all(table, &node);
     walk_below(table, table->root, PAGE_LEVEL_ROOT, table->first, table->end, visitor);
-    lock_release(&table->lock, &node);
+    table_unlock_all(table, &node);
 }
 
 static size_t count_below(const struct page_table *table, pfn_t pfn, unsigned level, size_t first, size_t end)
@@ -41,9 +41,9 @@ static size_t count_below(const struct page_table *table, pfn_t pfn, unsigned le
 size_t page_table_count(struct page_table *table)
 {
     struct lock_node node;
-    lock_acquire(&table->lock, &node);
+    table_lock_all(table, &node);
     size_t count = count_below(table, table->root, PAGE_LEVEL_ROOT, table->first, table->end);
-    lock_release(&table->lock, &node);
+    table_unlock_all(table, &node);
     return count;
 }
 
@@ -61,23 +61,57 @@ static const char *leaf_finding(const struct page_table *table, pte_t pte, unsig
         return "rights that cannot be";
     if (rights & PTE_U && table->global)
         return "the user's in the kernel's half";
-    if (pte.bits != pte_leaf(pte_pfn(pte), rights | table->global).bits)
+    uint64_t soft = table->global ? 0 : pte.bits & (PTE_COW | PTE_FOREIGN);
+    if (pte.bits != pte_leaf(pte_pfn(pte), rights | soft | table->global).bits)
         return "bits that no leaf here has";
+    if (soft & PTE_COW && rights & PTE_W)
+        return "to be copied before it is written, but it can be written";
     if (!IS_ALIGNED(pte_pfn(pte).value, page_level_pages(level)))
         return "a large leaf that shows a misaligned frame";
     return NULL;
 }
 
+static const char *mark_finding(const struct page_table *table, pte_t pte, unsigned level)
+{
+    enum pte_mark kind = pte_mark_kind(pte);
+    uint64_t rights = pte.bits & PTE_RIGHTS, soft = pte.bits & (PTE_COW | PTE_FOREIGN);
+    if (table->global)
+        return "not valid, and not zero";
+    if (kind == PTE_MARK_NONE || kind >= PTE_MARK_COUNT)
+        return "a mark of no kind";
+    if ((rights & (PTE_R | PTE_W | PTE_X)) && !pte_rights_valid(rights))
+        return "rights that cannot be";
+    if (pte.bits != pte_mark(kind, rights | soft, pte_pfn(pte)).bits)
+        return "bits that no mark has";
+    if (kind == PTE_MARK_ANON && pte_pfn(pte).value != 0)
+        return "a mark without a frame that has one";
+    if (!IS_ALIGNED(pte_pfn(pte).value, page_level_pages(level)))
+        return "a large mark of a misaligned frame";
+    return NULL;
+}
+
 static const char *table_finding(const struct page_table *table, pte_t pte, unsigned level)
 {
+    const struct table_page *child = table_page(table, pte_pfn(pte));
     uint64_t kept = level == PAGE_LEVEL_ROOT ? pte.bits & PTE_KEPT : 0;
     if (level == 0)
         return "a table below the last level";
     if (pte.bits != (pte_table(pte_pfn(pte)).bits | kept))
         return "bits that no table's entry has";
-    if (!kept && table_page(table, pte_pfn(pte))->live == 0)
+    if (!kept && child->live == 0 && child->pins == 0)
         return "an empty table";
+    if (child->level != level - 1 || child->flags & TABLE_STALE)
+        return "a table that is noted to be another";
+    if (child->pins > 0 && child->level > 0)
+        return "a hint of a level that hints do not have";
     return NULL;
+}
+
+static const char *entry_finding(const struct page_table *table, pte_t pte, unsigned level)
+{
+    if (pte_is_table(pte))
+        return table_finding(table, pte, level);
+    return pte_is_leaf(pte) ? leaf_finding(table, pte, level) : mark_finding(table, pte, level);
 }
 
 /* Returns 0 or ERR_CORRUPT. */
@@ -89,22 +123,23 @@ static int check_below(const struct page_table *table, pfn_t pfn, unsigned level
         pte_t pte = entry_load(table_entry(pfn, page, level));
         if (pte.bits == 0)
             continue;
-        const char *finding = "not valid, and not zero";
-        if (pte_is_valid(pte))
-            finding = pte_is_leaf(pte) ? leaf_finding(table, pte, level) : table_finding(table, pte, level);
+        const char *finding = entry_finding(table, pte, level);
         if (finding)
             return corrupt(page, level, pte, finding);
         live++;
-        if (pte_is_leaf(pte))
+        if (!pte_is_table(pte))
             continue;
         int error = check_below(table, pte_pfn(pte), level - 1, page, next);
         if (error)
             return error;
     }
-    if (live == table_page(table, pfn)->live)
+    const struct table_page *of = table_page(table, pfn);
+    /* Relaxed: the harts are quiet. */
+    bool locked = table_by_node(table) && atomic_load_explicit(&of->lock, memory_order_relaxed);
+    if (live == of->live && !locked)
         return 0;
-    console_format("page table: %lu entries are valid of a table at %#lx, level %u, that counts %u\n", live,
-        page_to_vaddr(first).value, level, table_page(table, pfn)->live);
+    console_format("page table: %lu entries are not zero of a table at %#lx, level %u, that counts %u%s\n",
+        live, page_to_vaddr(first).value, level, of->live, locked ? ", and it is locked" : "");
     return ERR_CORRUPT;
 }
 

@@ -60,7 +60,9 @@ int page_table_keep(struct page_table *table, vaddr_t vaddr)
     pfn_t child = table_take_frame(table->source);
     if (pfn_is_none(child))
         return ERR_NO_MEMORY;
-    table_link(table, table->root, entry, child, PTE_KEPT);
+    table_page(table, child)->level = PAGE_LEVEL_ROOT - 1;
+    table_page(table, child)->live = 0;
+    table_link(table_page(table, table->root), entry, child, PTE_KEPT);
     return 0;
 }
 

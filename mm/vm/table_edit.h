@@ -29,17 +29,19 @@ struct table_edit {
     /* Called behind each write, under the lock, with entries that are no tables; NULL: nobody wants to know. */
     void (*changed)(struct table_edit *edit, pte_t old, pte_t new, size_t page, unsigned level);
 
-    struct table_gather
-        *gather; /* what the caller flushes; may be NULL when no leaf can be changed or table emptied */
+    struct table_gather *gather; /* for the flush; NULL: no leaf is changed, and no table emptied */
     struct table_hint *hint; /* the hart's own, or NULL */
+    bool sure; /* change() refuses nothing: tables of level 0 need no first pass */
     int error;
 
-    /* Of the engine. */
-    pfn_t
-        top; /* the lowest table that has all pages in it; nothing above it changes, unless it becomes empty */
+    /*
+     * Of the engine. The top is the lowest table that has all pages in it: nothing above it changes, unless it becomes empty.
+     */
+    pfn_t top;
     unsigned top_level;
     size_t needed;
     pfn_t spare; /* tables to be */
+    pfn_t unused; /* those in which nothing was put */
     struct lock_node node;
 };
 
@@ -63,6 +65,15 @@ struct table_hint {
 static inline bool table_hint_matches(const struct table_hint *hint, size_t page)
 {
     return hint->unit == page / PAGE_ENTRIES + 1;
+}
+
+/** table_hint_adopt - a hint that is none becomes a table of level 0, whose lock is held. */
+static inline void table_hint_adopt(struct table_hint *hint, size_t page, pfn_t table, struct table_page *of)
+{
+    if (hint->unit != 0)
+        return;
+    *hint = (struct table_hint){.unit = page / PAGE_ENTRIES + 1, .table = table};
+    of->pins++;
 }
 
 /** table_hint_drop - the hart works elsewhere from now on, or the space ends. A table that is empty is gathered: if there is

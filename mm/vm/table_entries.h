@@ -17,6 +17,13 @@ static inline pte_t entry_load(const entry_t *entry)
     return PTE(atomic_load_explicit(entry, memory_order_relaxed));
 }
 
+/* By harts without the lock: the entries of the table that this one points to are read behind it, by address dependency.
+ * Pairs with table_link(). ld. */
+static inline pte_t entry_follow(const entry_t *entry)
+{
+    return PTE(load_dependent(entry));
+}
+
 static inline struct table_page *table_page(const struct page_table *table, pfn_t pfn)
 {
     return &table->source->pages[pfn.value - table->source->base.value];
@@ -41,13 +48,12 @@ static inline pfn_t table_take_frame(struct table_source *source)
     return inject_due(INJECT_TABLE) ? PFN_NONE : source->alloc(source);
 }
 
-/* Puts a table below another one. @kept: PTE_KEPT or 0 */
-static inline void table_link(
-    struct page_table *table, pfn_t parent, entry_t *entry, pfn_t child, uint64_t kept)
+/* Puts a table below another one, in place of a hole, leaf or mark. @kept: PTE_KEPT or 0 */
+static inline void table_link(struct table_page *parent, entry_t *entry, pfn_t child, uint64_t kept)
 {
+    parent->live += entry_load(entry).bits == 0;
     /* Release (fence rw,w; sd), pairs with the walkers of all harts, who reach the child's entries through this one. */
     store_release(entry, pte_table(child).bits | kept);
-    table_page(table, parent)->live++;
 }
 
 #endif

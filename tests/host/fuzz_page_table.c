@@ -1,6 +1,6 @@
 /*
  * libFuzzer: bytes become calls of a page table, compared with a plain map of pages call by call. The first byte chooses
- * the half, then six a call: what, where (two), how much, with which rights, and which frames in leaves of which size.
+ * the half and the locks, then six a call: what, where (two), how much, with which rights, and which frames in leaves of which size.
  */
 #include "shim/host.h"
 #include "shim/table_model.h"
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct table_model model;
     if (size < 1 + STEP_BYTES)
         return 0;
-    table_model_init(&model, data[0] & 1);
+    table_model_init(&model, data[0] & 1, data[0] & 2 ? TABLE_LOCK_NODE : TABLE_LOCK_SPACE);
     for (size_t i = 1; i + STEP_BYTES <= size && i < 1 + STEPS_MAX * STEP_BYTES; i += STEP_BYTES)
         step(&model, &data[i]);
     table_model_finish(&model);

@@ -19,18 +19,19 @@
 #define GIB    (MIB2 * 512)
 
 static struct table_model model;
+static enum table_locking locking;
 
 static int setup_low(void **state)
 {
     (void)state;
-    table_model_init(&model, false);
+    table_model_init(&model, false, locking);
     return 0;
 }
 
 static int setup_high(void **state)
 {
     (void)state;
-    table_model_init(&model, true);
+    table_model_init(&model, true, locking);
     return 0;
 }
 
@@ -120,6 +121,7 @@ static void test_wrong_arguments_low(void **state)
     struct table_gather own = TABLE_GATHER_INIT;
     assert_int_equal(page_table_unmap(&model.table, VADDR(at), PAGE_BYTES, &own), 0);
     page_table_release(&model.table, &own);
+    epoch_drain();
 }
 
 static void test_rights(void **state)
@@ -234,7 +236,7 @@ static void test_random_calls(void **state)
         random_calls(stream);
         if (stream < 5) {
             finish(state);
-            table_model_init(&model, stream % 2 == 0);
+            table_model_init(&model, stream % 2 == 0, locking);
         }
     }
 }
@@ -279,7 +281,7 @@ static void test_kernel_entries_are_copied(void **state)
     assert_int_equal(table_model_map(&model, GIB, GIB, PFN(0), RW, 2), 0);
     assert_int_equal(page_table_keep(&model.table, other), ERR_EXISTS);
     page_table_seal(&model.table);
-    assert_int_equal(page_table_init(&user, source, TABLE_LOCK_SPACE, &lock_tas, &model.table), 0);
+    assert_int_equal(page_table_init(&user, source, locking, &lock_tas, &model.table), 0);
     /* What comes and goes below the root is in both. */
     assert_int_equal(table_model_map(&model, 5, 1, PFN(3), RW, 0), 0);
     assert_int_equal(page_table_validate(&user, &model.table), 0);
@@ -370,5 +372,8 @@ int main(void)
         HIGH(test_a_sealed_root_does_not_change),
         HIGH(test_validation_notices),
     };
-    return cmocka_run_group_tests_name("page table", tests, NULL, NULL);
+    locking = TABLE_LOCK_SPACE;
+    int failed = cmocka_run_group_tests_name("page table, ptlock=space", tests, NULL, NULL);
+    locking = TABLE_LOCK_NODE;
+    return failed + cmocka_run_group_tests_name("page table, ptlock=node", tests, NULL, NULL);
 }

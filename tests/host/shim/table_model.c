@@ -60,7 +60,7 @@ static void count_removed(struct table_gather *gather, const struct table_leaf *
     model->removed_pages += page_level_pages(leaf->level);
 }
 
-void table_model_init(struct table_model *model, bool high)
+void table_model_init(struct table_model *model, bool high, enum table_locking locking)
 {
     memset(model, 0, sizeof(*model));
     tables_memory();
@@ -74,17 +74,15 @@ void table_model_init(struct table_model *model, bool high)
     model->gather = TABLE_GATHER_INIT;
     model->gather.removed = count_removed;
     if (high) {
-        ASSERT(page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, NULL) ==
-               0);
+        ASSERT(page_table_init(&model->table, &model->tables->source, locking, &lock_ticket, NULL) == 0);
         return;
     }
     struct page_table kernel;
-    ASSERT(page_table_init(&kernel, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, NULL) == 0);
-    ASSERT(page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, &kernel) ==
-           ERR_STATE);
-    page_table_seal(&kernel);
+    ASSERT(page_table_init(&kernel, &model->tables->source, locking, &lock_ticket, NULL) == 0);
     ASSERT(
-        page_table_init(&model->table, &model->tables->source, TABLE_LOCK_SPACE, &lock_ticket, &kernel) == 0);
+        page_table_init(&model->table, &model->tables->source, locking, &lock_ticket, &kernel) == ERR_STATE);
+    page_table_seal(&kernel);
+    ASSERT(page_table_init(&model->table, &model->tables->source, locking, &lock_ticket, &kernel) == 0);
     page_table_destroy(&kernel);
 }
 
@@ -221,6 +219,8 @@ int table_model_protect(struct table_model *model, size_t page, size_t npages, u
 void table_model_flush(struct table_model *model)
 {
     page_table_release(&model->table, &model->gather);
+    ASSERT(epoch_validate() == 0);
+    epoch_drain();
     ASSERT(model->gather.nleaves == 0 && pfn_is_none(model->gather.tables));
     ASSERT(model->tables->in_use == page_table_count(&model->table) + 1); /* and the root */
 }

@@ -32,7 +32,7 @@ struct table_model {
 };
 
 /** table_model_init - an empty table of a half, none of whose table frames is taken elsewhere. */
-void table_model_init(struct table_model *model, bool high);
+void table_model_init(struct table_model *model, bool high, enum table_locking locking);
 
 /** table_model_finish - check, unmap everything, check that all frames but those of the root are back, and destroy. */
 void table_model_finish(struct table_model *model);

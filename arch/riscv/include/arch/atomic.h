@@ -77,8 +77,15 @@ ATOMIC_AMO_DEFINE(and_release_doubleword, uint64_t, "amoand.d.rl")
 ATOMIC_AMO_DEFINE(or_release_word, uint32_t, "amoor.w.rl")
 ATOMIC_AMO_DEFINE(or_release_doubleword, uint64_t, "amoor.d.rl")
 
+/** load_dependent - a load that what it leads to is behind, by the address: `ld` or `lw`, as RVWMO keeps address dependencies
+ *  (rule 9 of its preserved program order), where C11's consume becomes a fence. */
+#define load_dependent(object) atomic_load_explicit(object, memory_order_relaxed)
+
 /** fence_acquire - what was read before it was read before anything behind it happens: `fence r,rw`. */
 #define fence_acquire() __asm__ volatile("fence r, rw" ::: "memory")
+
+/** fence_full - what stands before it is seen before anything behind it happens, reads behind writes, too: `fence rw,rw`. */
+#define fence_full() __asm__ volatile("fence rw, rw" ::: "memory")
 
 /** fence_writes - what was written before it is seen before anything written behind it: `fence w,w`. */
 #define fence_writes() __asm__ volatile("fence w, w" ::: "memory")

@@ -16,11 +16,21 @@
 #define and_release(object, bits) atomic_fetch_and_explicit(object, bits, memory_order_release)
 #define or_release(object, bits)  atomic_fetch_or_explicit(object, bits, memory_order_release)
 
+/* Acquire: no sanitizer knows dependencies. */
+#define load_dependent(object) atomic_load_explicit(object, memory_order_acquire)
+
 /* For a host whose loads stay in order; ThreadSanitizer knows no fences, and misses none, as it sees an order only
  * where a value was passed. */
 #define fence_acquire() __asm__ volatile("" ::: "memory")
 
 #define fence_writes() __asm__ volatile("" ::: "memory")
+
+/* A swap is a full fence on such a host, whichever its word. */
+#define fence_full()                                                                                         \
+    do {                                                                                                     \
+        _Atomic int fence_word_ = 0;                                                                         \
+        (void)atomic_exchange(&fence_word_, 1);                                                              \
+    } while (0)
 
 #define cas_relaxed(object, expected, desired)                                                               \
     ATOMIC_CAS(object, expected, desired, memory_order_relaxed, memory_order_relaxed)

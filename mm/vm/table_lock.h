@@ -1,0 +1,107 @@
+/*
+ * Who may change which entries: the locks behind `ptlock=`. By space there is one. By node each frame of a table has one, and
+ * a change of a range holds those of the lowest table that has all of the range in it, and of all tables below that in the range.
+ *
+ * The way to that lowest table is gone without a lock, inside an epoch, so a table that is found there may leave the tree
+ * before its lock is taken: it is stale then, which its holder sees, and begins again. Locks are taken from above to
+ * below and from low addresses to high ones, and kept to the end, but for those above the lowest common table, which are let go on
+ * the way: no cycle can close, and who holds a table's lock keeps its children in the tree.
+ * Source: CortenMM, SOSP 2025, the advanced locking protocol; RadixVM, EuroSys 2013.
+ */
+#ifndef MM_VM_TABLE_LOCK_H
+#define MM_VM_TABLE_LOCK_H
+
+#include "mm/vm/table_edit.h"
+#include "mm/vm/table_entries.h"
+
+static inline bool table_by_node(const struct page_table *table)
+{
+    return table->locking == TABLE_LOCK_NODE;
+}
+
+/* Acquire, pairs with table_page_unlock(). amoswap.w.aq. */
+static inline bool table_page_take(struct table_page *page)
+{
+    return atomic_exchange_explicit(&page->lock, 1, memory_order_acquire) == 0;
+}
+
+void table_page_wait(struct table_page *page);
+
+/** table_page_lock, table_page_unlock - the lock of one frame. TABLE_LOCK_NODE only. */
+static inline void table_page_lock(struct table_page *page)
+{
+    counter_add(COUNTER_LOCK_ACQUIRE, 1);
+    if (unlikely(!table_page_take(page)))
+        table_page_wait(page);
+}
+
+static inline void table_page_unlock(struct table_page *page)
+{
+    /* Release, pairs with table_page_take(). fence rw,w; sw. */
+    store_release(&page->lock, 0);
+}
+
+/**
+ * table_lock_top - lock the lowest table that has a range in it, of @floor or a level above.
+ * @hint: the hart's, or NULL: saves the way, if it is the one
+ *
+ * By node the tables below are not locked yet. Returns the table, and its level.
+ */
+pfn_t table_lock_top(struct page_table *table, size_t first, size_t end, unsigned floor,
+    const struct table_hint *hint, struct lock_node *node, unsigned *level);
+
+/** table_lock_below, table_unlock_below - of all tables below @top in a range. */
+void table_lock_below(const struct page_table *table, pfn_t top, unsigned level, size_t first, size_t end);
+void table_unlock_below(const struct page_table *table, pfn_t top, unsigned level, size_t first, size_t end);
+
+/** table_unlock_top - the reverse of table_lock_top(). */
+static inline void table_unlock_top(struct page_table *table, struct table_page *top, struct lock_node *node)
+{
+    if (table_by_node(table))
+        table_page_unlock(top);
+    else
+        lock_release(&table->lock, node);
+}
+
+/** table_lock_all, table_unlock_all - every table of this half. */
+void table_lock_all(struct page_table *table, struct lock_node *node);
+void table_unlock_all(struct page_table *table, struct lock_node *node);
+
+/* --- tables outside of the tree ------------------------------------------------------------------------ */
+
+/** table_chain_push, table_chain_pop - PFN_NONE ends the list. */
+static inline void table_chain_push(const struct page_table *table, pfn_t *chain, pfn_t pfn)
+{
+    table_page(table, pfn)->next = *chain;
+    *chain = pfn;
+}
+
+static inline pfn_t table_chain_pop(const struct page_table *table, pfn_t *chain)
+{
+    pfn_t pfn = *chain;
+    *chain = table_page(table, pfn)->next;
+    return pfn;
+}
+
+/** table_chain_fill - take so many frames, or none. 0 or ERR_NO_MEMORY. */
+int table_chain_fill(const struct page_table *table, pfn_t *chain, size_t count);
+
+/** table_chain_free - of tables that no hart has seen. */
+void table_chain_free(const struct page_table *table, pfn_t *chain);
+
+/* --- tables that come and go, under the locks ------------------------------------------------------------ */
+
+/** table_new - an unlinked table, of which each entry shows its part of @whole: an entry of the level above @level. By node its
+ *  lock is held. */
+pfn_t table_new(const struct page_table *table, pfn_t *spare, pte_t whole, unsigned level);
+
+/** table_unlink_if_empty - take a child out of its table, if it is empty, no hint, and not to be kept; it is gathered. By
+ *  node both are locked; returns whether the child has gone, and then it is locked no more. */
+bool table_unlink_if_empty(struct page_table *table, struct table_page *parent, entry_t *entry, size_t page,
+    struct table_gather *gather);
+
+/** table_reclaim - take the table of a level that shows a page out, if it is empty, and what becomes empty by that above it. No
+ *  lock is held. */
+void table_reclaim(struct page_table *table, size_t page, unsigned level, struct table_gather *gather);
+
+#endif
