@@ -72,6 +72,7 @@ struct page_table {
 /* A page as it is mapped. */
 struct table_leaf {
     vaddr_t vaddr;
+    pte_t pte;
     pfn_t pfn; /* the first of page_level_pages(level) */
     uint64_t rights; /* of PTE_RIGHTS */
     unsigned level; /* 0: 4 KiB, 1: 2 MiB, 2: 1 GiB */
@@ -156,9 +157,10 @@ bool page_table_translate(struct page_table *table, vaddr_t vaddr, paddr_t *padd
 
 struct table_visitor {
     void (*visit)(struct table_visitor *visitor, const struct table_leaf *leaf);
+    bool marks; /* wants to see them, too */
 };
 
-/** page_table_walk - show a visitor every leaf of the table's half, in ascending order, under all locks. */
+/** page_table_walk - show a visitor every leaf, or every leaf and mark, of the table's half, in ascending order, under all locks. */
 void page_table_walk(struct page_table *table, struct table_visitor *visitor);
 
 /**

@@ -9,10 +9,10 @@ static void walk_below(const struct page_table *table, pfn_t pfn, unsigned level
     for (size_t page = first, next; page < end; page = next) {
         next = entry_end(page, end, level);
         pte_t pte = entry_load(table_entry(pfn, page, level));
-        if (pte_is_leaf(pte)) {
+        if (pte_is_leaf(pte) || (pte_is_mark(pte) && visitor->marks)) {
             struct table_leaf leaf = leaf_of(pte, page, level);
             visitor->visit(visitor, &leaf);
-        } else if (pte_is_valid(pte)) {
+        } else if (pte_is_table(pte)) {
             walk_below(table, pte_pfn(pte), level - 1, page, next, visitor);
         }
     }

@@ -38,6 +38,7 @@ static inline size_t entry_end(size_t page, size_t end, unsigned level)
 static inline struct table_leaf leaf_of(pte_t pte, size_t page, unsigned level)
 {
     return (struct table_leaf){.vaddr = page_to_vaddr(ALIGN_DOWN(page, page_level_pages(level))),
+        .pte = pte,
         .pfn = pte_pfn(pte),
         .rights = pte.bits & PTE_RIGHTS,
         .level = level};

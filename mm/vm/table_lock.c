@@ -68,6 +68,7 @@ static pfn_t lock_by_node(
         epoch_enter();
         pfn_t pfn = find(table, first, end, floor, level);
         struct table_page *page = table_page(table, pfn);
+        (void)inject_due(INJECT_LOOK);
         table_page_lock(page);
         if (is_stale(page)) {
             table_page_unlock(page); /* before the epoch ends: behind it the frame may be another table */
@@ -90,15 +91,16 @@ static pfn_t lock_by_node(
 pfn_t table_lock_top(struct page_table *table, size_t first, size_t end, unsigned floor,
     const struct table_hint *hint, struct lock_node *node, unsigned *level)
 {
-    bool hinted = hint && table_hint_matches(hint, first) && is_in_one_entry(first, end, 1);
-    if (!table_by_node(table))
+    if (!hint || !table_hint_matches(hint, first) || !is_in_one_entry(first, end, 1)) {
+        if (table_by_node(table))
+            return lock_by_node(table, first, end, floor, level);
         lock_acquire(&table->lock, node);
-    else if (hinted)
+        return find(table, first, end, floor, level);
+    }
+    if (table_by_node(table))
         table_page_lock(table_page(table, hint->table));
     else
-        return lock_by_node(table, first, end, floor, level);
-    if (!hinted)
-        return find(table, first, end, floor, level);
+        lock_acquire(&table->lock, node);
     *level = 0; /* it is in the tree: it is pinned */
     return hint->table;
 }

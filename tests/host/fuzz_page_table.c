@@ -24,11 +24,17 @@ static void step(struct table_model *model, const uint8_t *byte)
     size_t wanted = pages_of(byte[3]), npages = MIN(wanted, MODEL_PAGES - page);
     uint64_t frame = (byte[5] & 0x80 ? page : page_level_pages(2)) + (byte[5] >> 2 & 31);
     model->tables->limit = byte[2] & 0x80 ? model->tables->in_use + (byte[2] >> 4 & 7) : MODEL_TABLES_MAX;
-    switch (byte[0] % 4) {
+    pte_t leaf = pte_leaf(PFN(frame), PTE_R | model->table.global);
+    switch (byte[0] % 8) {
     case 0: table_model_map(model, page, npages, PFN(frame), byte[4] & 0x1f, byte[5] & 3); break;
     case 1: table_model_unmap(model, page, npages); break;
     case 2: table_model_protect(model, page, npages, byte[4] & 0x1f); break;
     case 3: table_model_flush(model); break;
+    case 4: table_model_slot(model, page, byte[3] & 1, byte[3] & 2, PTE(byte[3] & 4 ? leaf.bits : 0)); break;
+    case 5: table_model_drop(model); break;
+    default:
+        if (model->table.global == 0)
+            table_model_edit(model, page, npages, byte[4] % MODEL_EDITS);
     }
 }
 

@@ -29,7 +29,7 @@ HOST_CORE_SOURCES := $(filter-out lib/string.c,$(wildcard lib/*.c))
 # The parts of smp/ and trace/ that run on the shim, one by one: the rest needs a real machine.
 HOST_SMP_SOURCES     := $(wildcard smp/lock*.c) smp/barrier.c smp/hart.c smp/epoch.c trace/counter.c trace/inject.c
 HOST_SUBJECT_SOURCES := $(wildcard mm/frame/*.c mm/heap/*.c mm/vm/page_table*.c mm/vm/table_*.c tests/host/shim/*.c) $(HOST_SMP_SOURCES)
-HOST_SUBJECT_PROGRAMS := test_frame% test_heap% test_page_table test_lock tsan_% fuzz_frame% fuzz_heap% fuzz_page_table
+HOST_SUBJECT_PROGRAMS := test_frame% test_heap% test_page_table% test_epoch test_lock tsan_% fuzz_frame% fuzz_heap% fuzz_page_table
 
 HOST_TEST_SOURCES   := $(wildcard tests/host/test_*.c)
 HOST_TSAN_SOURCES   := $(wildcard tests/host/tsan_*.c)
@@ -72,7 +72,8 @@ $(HOST_OUT)/fuzz/tests/host/shim/table_model.o: private HOST_CFLAGS += -O2 -fno-
 
 # These decide themselves what happens at the failure points.
 $(HOST_OUT)/test_frame_races $(HOST_OUT)/test_frame_llfree_races $(HOST_OUT)/test_heap_races \
-    $(HOST_OUT)/test_heap_slab_races $(HOST_OUT)/test_heap_nbbuddy_races: private \
+    $(HOST_OUT)/test_heap_slab_races $(HOST_OUT)/test_heap_nbbuddy_races $(HOST_OUT)/test_page_table_races \
+    $(HOST_OUT)/tsan_page_table: private \
     HOST_CFLAGS += -Wl,--wrap=inject_due
 
 .PHONY: host-tests

@@ -27,6 +27,7 @@ void host_become_hart(unsigned index)
 static void __attribute__((constructor)) become_boot_hart(void)
 {
     host_become_hart(0);
+    hart_set_count(1);
 }
 
 static void *run(void *argument)
@@ -41,6 +42,7 @@ void host_run_harts(unsigned n, void (*function)(void *argument), void *argument
 {
     struct start starts[HART_MAX];
     ASSERT(n <= HART_MAX);
+    hart_set_count(n);
     for (unsigned i = 0; i < n; i++) {
         starts[i] = (struct start){.index = i, .function = function, .argument = argument};
         ASSERT(pthread_create(&starts[i].thread, NULL, run, &starts[i]) == 0);

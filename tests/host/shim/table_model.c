@@ -56,7 +56,7 @@ static void count_removed(struct table_gather *gather, const struct table_leaf *
     struct table_model *model = CONTAINER_OF(gather, struct table_model, gather);
     size_t page = vaddr_to_page(leaf->vaddr) - model->first;
     for (size_t i = 0; i < page_level_pages(leaf->level); i++)
-        ASSERT(model->shown[page + i] == ((leaf->pfn.value + i) << 8 | leaf->rights));
+        ASSERT(model->shown[page + i] == pte_piece(leaf->pte, i, leaf->level).bits);
     model->removed_pages += page_level_pages(leaf->level);
 }
 
@@ -91,12 +91,20 @@ vaddr_t table_model_vaddr(const struct table_model *model, size_t page)
     return page_to_vaddr(model->first + page);
 }
 
-/* The pages of a range that are mapped. */
-static size_t mapped(const struct table_model *model, size_t page, size_t npages)
+/* The pages of a range that are no holes, and those that are present. */
+static size_t used(const struct table_model *model, size_t page, size_t npages)
 {
     size_t count = 0;
     for (size_t i = page; i < page + npages; i++)
         count += model->shown[i] != 0;
+    return count;
+}
+
+static size_t present(const struct table_model *model, size_t page, size_t npages)
+{
+    size_t count = 0;
+    for (size_t i = page; i < page + npages; i++)
+        count += model->shown[i] & PTE_V;
     return count;
 }
 
@@ -148,7 +156,7 @@ int table_model_map(
         npages * PAGE_BYTES, rights, level_max);
     if (!expected && (rights_are_wrong(model, rights) || level_max > 2))
         expected = ERR_INVALID;
-    else if (!expected && mapped(model, page, npages) > 0)
+    else if (!expected && used(model, page, npages) > 0)
         expected = ERR_EXISTS;
     if (!expected && is_shortage(model, error, in_use))
         return error;
@@ -156,13 +164,15 @@ int table_model_map(
     if (error)
         return error;
     for (size_t i = 0; i < npages; i++)
-        model->shown[page + i] = (pfn.value + i) << 8 | rights;
+        model->shown[page + i] = pte_leaf(pfn_add(pfn, i), rights | model->table.global).bits;
     size_t looked_at[] = {0, npages / 2, npages - 1};
     for (size_t i = 0; i < ARRAY_SIZE(looked_at); i++) {
         struct table_leaf leaf;
         ASSERT(page_table_find(&model->table, table_model_vaddr(model, page + looked_at[i]), &leaf));
-        ASSERT(leaf.level ==
-               expected_level(first + looked_at[i], first, first + npages, pfn.value - first, level_max));
+        unsigned level =
+            expected_level(first + looked_at[i], first, first + npages, pfn.value - first, level_max);
+        ASSERT(leaf.level == level ||
+               (leaf.level < level && model->hint.unit != 0)); /* or there was its table */
     }
     return 0;
 }
@@ -188,9 +198,9 @@ int table_model_unmap(struct table_model *model, size_t page, size_t npages)
     if (error)
         return error;
     ASSERT(model->tables->in_use >= in_use); /* what is gathered is not given back yet */
-    ASSERT(model->removed_pages == mapped(model, page, npages));
+    ASSERT(model->removed_pages == present(model, page, npages));
     for (size_t i = page; i < page + npages; i++) {
-        check_gathered(model, i, before, model->shown[i] != 0);
+        check_gathered(model, i, before, model->shown[i] & PTE_V);
         model->shown[i] = 0;
     }
     return 0;
@@ -210,10 +220,104 @@ int table_model_protect(struct table_model *model, size_t page, size_t npages, u
     for (size_t i = page; !error && i < page + npages; i++) {
         if (model->shown[i] == 0)
             continue;
-        check_gathered(model, i, before, (model->shown[i] & 0xff) != rights);
-        model->shown[i] = model->shown[i] >> 8 << 8 | rights;
+        uint64_t was = model->shown[i], changed = was & ~PTE_RIGHTS;
+        if (was & PTE_V)
+            changed = (was & PTE_W ? changed & ~PTE_D : changed) | (rights & PTE_W ? PTE_D : 0);
+        model->shown[i] = changed | rights;
+        check_gathered(model, i, before, was & PTE_V && model->shown[i] != was);
     }
     return error;
+}
+
+/* --- edits and slots ---------------------------------------------------------------------------------- */
+
+struct model_change {
+    struct table_edit edit;
+    enum model_edit what;
+};
+
+static pte_t changed_entry(pte_t old, enum model_edit what)
+{
+    enum pte_mark kind = pte_mark_kind(old);
+    uint64_t bits = old.bits & PTE_RIGHTS;
+    if (pte_is_leaf(old) && what == MODEL_LEAVE)
+        return pte_mark(PTE_MARK_LEAVING, bits, pte_pfn(old));
+    if (pte_is_leaf(old) && what == MODEL_HIDE)
+        return pte_mark(PTE_MARK_HIDDEN, bits, pte_pfn(old));
+    if (kind == PTE_MARK_HIDDEN && what == MODEL_HIDE)
+        return pte_leaf(pte_pfn(old), bits);
+    if (kind == PTE_MARK_LEAVING && what == MODEL_CLEAR)
+        return PTE(0);
+    if (old.bits == 0 && (what == MODEL_RESERVE || what == MODEL_RESERVE_ALL))
+        return pte_mark(PTE_MARK_ANON, PTE_R | PTE_U, PFN(0));
+    return old;
+}
+
+static pte_t change(struct table_edit *edit, pte_t old, size_t page, unsigned level)
+{
+    enum model_edit what = ((struct model_change *)edit)->what;
+    ASSERT(IS_ALIGNED(page, page_level_pages(level)) && page >= edit->first &&
+           page + page_level_pages(level) <= edit->end);
+    if (what == MODEL_RESERVE_ALL && pte_mark_kind(old) == PTE_MARK_LEAVING)
+        edit->error = ERR_EXISTS;
+    if (what == MODEL_LOOK && old.bits == 0 && level > 0)
+        return PTE_DESCEND;
+    return changed_entry(old, what);
+}
+
+int table_model_edit(struct table_model *model, size_t page, size_t npages, enum model_edit what)
+{
+    size_t in_use = model->tables->in_use, before = model->gather.nleaves, at = model->first + page;
+    struct model_change own = {{.table = &model->table,
+                                   .first = at,
+                                   .end = at + npages,
+                                   .change = change,
+                                   .gather = &model->gather,
+                                   .hint = &model->hint},
+        what};
+    bool refused = false;
+    for (size_t i = page; what == MODEL_RESERVE_ALL && i < page + npages; i++)
+        refused |= pte_mark_kind(PTE(model->shown[i])) == PTE_MARK_LEAVING;
+    own.edit.sure = what != MODEL_RESERVE_ALL;
+    if (npages == 0 || at < model->table.first)
+        return ERR_RANGE;
+    int error = table_edit_run(&own.edit);
+    ASSERT(model->tables->in_use >= in_use);
+    if (!refused && is_shortage(model, error, in_use))
+        return error;
+    ASSERT(error == (refused ? ERR_EXISTS : 0));
+    for (size_t i = page; !error && i < page + npages; i++) {
+        pte_t old = PTE(model->shown[i]);
+        model->shown[i] = changed_entry(old, what).bits;
+        check_gathered(model, i, before, pte_is_valid(old) && model->shown[i] != old.bits);
+    }
+    return error;
+}
+
+int table_model_slot(struct table_model *model, size_t page, unsigned flags, bool hinted, pte_t entry)
+{
+    struct table_slot slot;
+    size_t in_use = model->tables->in_use, at = model->first + page;
+    int error = table_slot_lock(&model->table, at, flags, hinted ? &model->hint : NULL, &slot);
+    ASSERT((error == ERR_RANGE) == (at < model->table.first || at >= model->table.end));
+    if (error) {
+        ASSERT(model->tables->in_use == in_use);
+        return error;
+    }
+    ASSERT(pte_piece(slot.pte, at, slot.level).bits == model->shown[page]);
+    ASSERT(slot.level == 0 || !(flags & SLOT_MAKE) || slot.pte.bits == 0);
+    if (entry.bits != 0 && slot.level == 0) {
+        table_slot_set(&slot, entry);
+        model->shown[page] = entry.bits;
+    }
+    table_slot_unlock(&slot);
+    return 0;
+}
+
+void table_model_drop(struct table_model *model)
+{
+    table_hint_drop(&model->table, &model->hint, &model->gather);
+    ASSERT(model->hint.unit == 0);
 }
 
 void table_model_flush(struct table_model *model)
@@ -237,18 +341,18 @@ static void compare(struct table_visitor *visitor, const struct table_leaf *leaf
     const struct table_model *model = comparison->model;
     size_t page = vaddr_to_page(leaf->vaddr) - model->first;
     ASSERT(page >= comparison->next && page < MODEL_PAGES);
-    ASSERT(mapped(model, comparison->next, page - comparison->next) == 0);
+    ASSERT(used(model, comparison->next, page - comparison->next) == 0);
     for (size_t i = 0; i < page_level_pages(leaf->level); i++)
-        ASSERT(model->shown[page + i] == ((leaf->pfn.value + i) << 8 | leaf->rights));
+        ASSERT(model->shown[page + i] == pte_piece(leaf->pte, i, leaf->level).bits);
     comparison->next = page + page_level_pages(leaf->level);
 }
 
 void table_model_check(struct table_model *model)
 {
-    struct comparison comparison = {.visitor = {compare}, .model = model};
+    struct comparison comparison = {.visitor = {compare, .marks = true}, .model = model};
     ASSERT(page_table_validate(&model->table, NULL) == 0);
     page_table_walk(&model->table, &comparison.visitor);
-    ASSERT(mapped(model, comparison.next, MODEL_PAGES - comparison.next) == 0);
+    ASSERT(used(model, comparison.next, MODEL_PAGES - comparison.next) == 0);
 }
 
 void table_model_finish(struct table_model *model)
@@ -256,6 +360,7 @@ void table_model_finish(struct table_model *model)
     table_model_check(model);
     model->tables->limit = MODEL_TABLES_MAX;
     size_t first = model->first == LOW_FIRST; /* not the null page */
+    table_model_drop(model);
     ASSERT(table_model_unmap(model, first, MODEL_PAGES - first) == 0);
     table_model_flush(model);
     table_model_check(model);
@@ -289,12 +394,27 @@ static uint64_t any_rights(struct rng *rng)
     return rng_below(rng, 20) ? rights[rng_below(rng, ARRAY_SIZE(rights))] : rng_below(rng, 64);
 }
 
+/* For a slot: mostly nothing. */
+static pte_t any_entry(const struct table_model *model, struct rng *rng, uint64_t frame)
+{
+    uint64_t rights = rng_below(rng, 2) ? PTE_R : PTE_R | PTE_X;
+    switch (rng_below(rng, 4)) {
+    case 0: return pte_leaf(PFN(frame), rights | model->table.global);
+    case 1:
+        if (model->first == LOW_FIRST)
+            return pte_mark(1 + rng_below(rng, PTE_MARK_COUNT - 1), rights, PFN(0));
+    }
+    return PTE(0);
+}
+
 void table_model_step(struct table_model *model, struct rng *rng)
 {
     size_t page = any_page(rng), size = any_size(rng), npages = MIN(size, MODEL_PAGES - page);
     uint64_t frame =
         rng_below(rng, 4) * page_level_pages(2) + (rng_below(rng, 2) ? page : rng_below(rng, 1024));
-    switch (rng_below(rng, 8)) {
+    bool low = model->first == LOW_FIRST;
+    unsigned what = rng_below(rng, low ? 16 : 10);
+    switch (what) {
     case 0:
     case 1:
     case 2: table_model_map(model, page, npages, PFN(frame), any_rights(rng), rng_below(rng, 3)); break;
@@ -303,5 +423,10 @@ void table_model_step(struct table_model *model, struct rng *rng)
     case 5:
     case 6: table_model_protect(model, page, npages, any_rights(rng)); break;
     case 7: table_model_flush(model); break;
+    case 8:
+        table_model_slot(model, page, rng_below(rng, 2), rng_below(rng, 2), any_entry(model, rng, frame));
+        break;
+    case 9: table_model_drop(model); break;
+    default: table_model_edit(model, page, npages, what - 10); break;
     }
 }

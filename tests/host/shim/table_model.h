@@ -7,7 +7,7 @@
 #define TESTS_HOST_SHIM_TABLE_MODEL_H
 
 #include "lib/rng.h"
-#include "mm/vm/page_table.h"
+#include "mm/vm/table_edit.h"
 
 #define MODEL_PAGES ((size_t)1 << 19)
 
@@ -26,7 +26,8 @@ struct table_model {
     struct model_source *tables;
     struct page_table table;
     size_t first; /* page of the window's beginning */
-    uint64_t *shown; /* of each page: frame << 8 | rights, or 0 */
+    uint64_t *shown; /* of each page: its entry, were it one of level 0 */
+    struct table_hint hint; /* of this one hart */
     struct table_gather gather;
     size_t removed_pages; /* by the call under way, as the table told */
 };
@@ -42,6 +43,25 @@ int table_model_map(
     struct table_model *model, size_t page, size_t npages, pfn_t pfn, uint64_t rights, unsigned level_max);
 int table_model_unmap(struct table_model *model, size_t page, size_t npages);
 int table_model_protect(struct table_model *model, size_t page, size_t npages, uint64_t rights);
+
+/* What table_model_edit() makes of entries. Of the low half only. */
+enum model_edit {
+    MODEL_RESERVE, /* holes become marks without a frame */
+    MODEL_LEAVE, /* leaves become marks of what leaves */
+    MODEL_CLEAR, /* what leaves becomes holes */
+    MODEL_HIDE, /* leaves and hidden marks change places */
+    MODEL_RESERVE_ALL, /* as the first, refused with ERR_EXISTS where something leaves */
+    MODEL_LOOK, /* goes to the bottom of every hole, and puts nothing there */
+    MODEL_EDITS
+};
+
+int table_model_edit(struct table_model *model, size_t page, size_t npages, enum model_edit what);
+
+/** table_model_slot - lock the page's slot, compare, make it @entry (0: leave it; holes above level 0 are left), unlock. */
+int table_model_slot(struct table_model *model, size_t page, unsigned flags, bool hinted, pte_t entry);
+
+/** table_model_drop - the hint; what it kept is gathered. */
+void table_model_drop(struct table_model *model);
 
 /** table_model_flush - the harts have forgotten everything: what was gathered is released. */
 void table_model_flush(struct table_model *model);
