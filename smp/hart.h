@@ -16,6 +16,7 @@ enum hart_request {
     HART_REQUEST_STOP = 1 << 0, /* a hart panicked: halt */
     HART_REQUEST_CALL = 1 << 1, /* a function to run: smp/call.h */
     HART_REQUEST_PING = 1 << 2, /* nothing but to say that it came */
+    HART_REQUEST_SCHED = 1 << 4, /* look at what it runs: kernel/sched.h */
 };
 
 struct hart {

@@ -7,6 +7,7 @@
 #include "arch/cpu.h"
 #include "arch/sbi.h"
 #include "arch/trap.h"
+#include "arch/user.h"
 #include "smp/call.h"
 #include "trace/counter.h"
 
@@ -40,6 +41,8 @@ void ipi_poll(void)
         halt();
     if (requests & HART_REQUEST_CALL)
         smp_call_arrived();
+    if (requests & HART_REQUEST_SCHED)
+        hart_attend();
     if (requests & HART_REQUEST_PING)
         /* Release (amoadd.rl): pairs with the acquire in ipi_ping. */
         atomic_fetch_sub_explicit(&ping.missing, 1, memory_order_release);

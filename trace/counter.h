@@ -26,7 +26,8 @@
     X(CAS_RETRY, "cas_retry", "compare-and-swaps that lost and were tried again")                            \
     X(TABLE_RETRY, "table_retry", "page tables that had left the tree when their lock was taken")            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
-    X(SFENCE, "sfence", "sfence.vma instructions")
+    X(SFENCE, "sfence", "sfence.vma instructions")                                                           \
+    X(SYSCALL_UNKNOWN, "syscall_unknown", "system calls of programs that there are not")
 
 enum counter {
 #define COUNTER_ENUM(id, name, text) COUNTER_##id,

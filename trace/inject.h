@@ -70,7 +70,8 @@ enum plant {
     X(CHILD, "child") /* a child of a tree has no such block, though its count says so */                    \
     X(ROW, "row") /* the second or a later row of a block of several is found to be taken */                 \
     X(GROW, "grow") /* the frame allocator has nothing for a heap */                                         \
-    X(TABLE, "table") /* the frame allocator has nothing for a page table */
+    X(TABLE, "table") /* the frame allocator has nothing for a page table */                                 \
+    X(THREAD, "thread") /* the heap has nothing for a thread */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

@@ -10,6 +10,11 @@ extern struct arch_hart arch_boot_hart;
 /** trap_handle - from trap_entry.S, interrupts off. */
 void trap_handle(struct trap_frame *frame);
 
+/** uaccess_is_at - whether the instruction is an access to a program's memory. uaccess_fault_pc - where one that cannot be
+ *  done goes on. */
+bool uaccess_is_at(uint64_t pc);
+uint64_t uaccess_fault_pc(void);
+
 /** panic_trap - the end of a run by an exception that nobody expects: registers and backtrace. */
 void panic_trap(const struct trap_frame *frame) NORETURN;
 

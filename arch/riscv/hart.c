@@ -4,6 +4,7 @@
 #include "arch/cpu.h"
 #include "arch/layout.h"
 #include "arch/trap.h"
+#include "arch/user.h"
 #include "offsets.h"
 #include "arch_private.h"
 
@@ -18,6 +19,10 @@ _Static_assert(sizeof(struct trap_frame) == TRAP_FRAME_BYTES, "trap_entry.S");
 _Static_assert(offsetof(struct trap_frame, sstatus) == TRAP_FRAME_SSTATUS, "trap_entry.S");
 _Static_assert(offsetof(struct trap_frame, scause) == TRAP_FRAME_SCAUSE, "trap_entry.S");
 _Static_assert(offsetof(struct trap_frame, stval) == TRAP_FRAME_STVAL, "trap_entry.S");
+_Static_assert(offsetof(struct arch_hart, attention) == ARCH_HART_ATTENTION, "user_entry.S");
+_Static_assert(offsetof(struct user_context, sstatus) == USER_CONTEXT_SSTATUS, "user_entry.S");
+_Static_assert(offsetof(struct user_context, kernel_sp) == USER_CONTEXT_KERNEL_SP, "user_entry.S");
+_Static_assert(offsetof(struct user_context, kernel_tp) == USER_CONTEXT_KERNEL_TP, "user_entry.S");
 _Static_assert((DIRECT_MAP_BASE >> 30 & 511) == DIRECT_MAP_ROOT_INDEX, "entry.S");
 _Static_assert((KERNEL_MAP_BASE >> 30 & 511) == KERNEL_MAP_ROOT_INDEX, "entry.S");
 _Static_assert((WINDOW_BASE >> 30 & 511) >= 256, "the kernel's half");

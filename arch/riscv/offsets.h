@@ -2,6 +2,7 @@
 #ifndef ARCH_RISCV_OFFSETS_H
 #define ARCH_RISCV_OFFSETS_H
 
+#define ARCH_HART_ATTENTION     4
 #define ARCH_HART_STACK_BASE    24
 #define ARCH_HART_EMERGENCY_TOP 32
 
@@ -10,6 +11,12 @@
 #define TRAP_FRAME_SSTATUS (32 * 8)
 #define TRAP_FRAME_SCAUSE  (33 * 8)
 #define TRAP_FRAME_STVAL   (34 * 8)
+
+#define USER_CONTEXT_SSTATUS   (32 * 8)
+#define USER_CONTEXT_KERNEL_SP (33 * 8)
+#define USER_CONTEXT_KERNEL_TP (34 * 8)
+
+#define UACCESS_ERROR (-2)
 
 /* Indices into the root table: bits 38 … 30 of the address. */
 #define DIRECT_MAP_ROOT_INDEX 448

@@ -70,10 +70,14 @@ void panic(const char *format, ...)
     panic_end(caller, 0, frame[-2]);
 }
 
+const char *trap_cause_text(uint64_t cause)
+{
+    return cause < ARRAY_SIZE(exception_names) ? exception_names[cause] : "unknown";
+}
+
 static void report_trap(const struct trap_frame *frame, const char *why)
 {
-    const char *name =
-        frame->scause < ARRAY_SIZE(exception_names) ? exception_names[frame->scause] : "unknown";
+    const char *name = trap_cause_text(frame->scause);
     console_format("\npanic: hart %u: %s%s (scause %lu) at pc %#018lx, stval %#018lx, sstatus %#018lx\n",
         hart_index(), why, name, frame->scause, frame->x[TRAP_FRAME_PC], frame->stval, frame->sstatus);
     for (unsigned i = 0; i < ARRAY_SIZE(register_names); i++) {

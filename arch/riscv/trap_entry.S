@@ -6,6 +6,8 @@
 #include "arch/layout.h"
 #include "offsets.h"
 
+#define SSTATUS_SUM_UPPER 0x40 /* bit 18, for lui: a handler has no access to a program's memory that it interrupts */
+
         .altmacro
         .macro save reg
         sd      x\reg, \reg * 8(sp)
@@ -36,7 +38,8 @@ trap_entry:
         .set    i, i + 1
         .endr
         csrr    t0, sepc
-        csrr    t1, sstatus
+        lui     t1, SSTATUS_SUM_UPPER
+        csrrc   t1, sstatus, t1
         csrr    t2, scause
         csrr    t3, stval
         sd      t0, 0(sp)

@@ -15,6 +15,7 @@ typedef struct {
 
 struct arch_hart {
     uint32_t index; /* dense, 0 … harts − 1, in ascending order of hart id */
+    uint32_t attention; /* user_enter() is to return: arch/user.h */
     hart_id_t id;
     uint64_t *counters; /* this hart's block of trace/counter.h */
     void *stack_base; /* lowest byte of HART_STACK_BYTES */

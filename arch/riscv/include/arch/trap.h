@@ -2,6 +2,7 @@
 #ifndef ARCH_TRAP_H
 #define ARCH_TRAP_H
 
+#include "arch/csr.h"
 #include "lib/base.h"
 
 /* Saved by trap_entry.S in this order. x[0] holds the pc, whose slot x0 does not need. */
@@ -17,6 +18,38 @@ struct trap_frame {
 #define TRAP_FRAME_RA 1
 #define TRAP_FRAME_X2 2 /* sp */
 #define TRAP_FRAME_FP 8
+
+/* What an access that faulted wanted. */
+enum trap_access { TRAP_READ, TRAP_WRITE, TRAP_EXECUTE };
+
+/** trap_access - what a page fault's scause says. */
+static inline enum trap_access trap_access(uint64_t cause)
+{
+    return cause == SCAUSE_STORE_PAGE_FAULT   ? TRAP_WRITE
+           : cause == SCAUSE_FETCH_PAGE_FAULT ? TRAP_EXECUTE
+                                              : TRAP_READ;
+}
+
+/** trap_is_page_fault - whether a scause is one. */
+static inline bool trap_is_page_fault(uint64_t cause)
+{
+    return cause == SCAUSE_FETCH_PAGE_FAULT || cause == SCAUSE_LOAD_PAGE_FAULT ||
+           cause == SCAUSE_STORE_PAGE_FAULT;
+}
+
+/** trap_set_user_fault - who may mend a page fault at a program's address, so that the access succeeds when it is tried again:
+ *  0, or an error. Called with interrupts on, in the middle of arch/uaccess.h's functions. */
+void trap_set_user_fault(int (*handler)(uint64_t address, enum trap_access access));
+
+/** trap_set_timer - what runs when the hart's timer interrupt arrives, with interrupts off; it sets the timer anew or
+ *  clears its bit in sie. */
+void trap_set_timer(void (*handler)(void));
+
+/** trap_interrupt - for traps from U-mode: handle an interrupt. Returns whether the cause is one that is known. */
+bool trap_interrupt(uint64_t cause);
+
+/** trap_cause_text - an exception in words. */
+const char *trap_cause_text(uint64_t cause);
 
 /** trap_set_ipi - what runs when a software interrupt arrives, with interrupts off. */
 void trap_set_ipi(void (*handler)(void));
