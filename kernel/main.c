@@ -10,9 +10,12 @@
 #include "arch/power.h"
 #include "arch/sbi.h"
 #include "kernel/config.h"
+#include "kernel/futex.h"
 #include "kernel/initrd.h"
 #include "kernel/monitor.h"
 #include "kernel/record.h"
+#include "kernel/sched.h"
+#include "kernel/user_trap.h"
 #include "kernel/version.h"
 #include "lib/error.h"
 #include "lib/machine.h"
@@ -198,6 +201,9 @@ static void map_kernel(void)
     paging_use(kernel_table.root);
     if (kernel_spaces_init(machine.nharts))
         give_up("no memory for the page of zeros");
+    user_trap_init();
+    futex_init();
+    sched_init();
 }
 
 /* The whole configuration, before anything is done with it. */
