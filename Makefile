@@ -196,6 +196,41 @@ endef
 CFLAGS_OF_lib/string := -fno-tree-loop-distribute-patterns
 $(foreach name,release check,$(eval $(call flavour,$(name))))
 
+# --- programs for U-mode: bench/user/NAME.c is one each, beside what all of them have ------------------
+
+USER_SHARED   := bench/user/crt0.S bench/user/user.c lib/string.c lib/writer.c lib/rng.c lib/number.c lib/bits.c
+USER_PROGRAMS := $(filter-out $(USER_SHARED),$(wildcard bench/user/*.c))
+USER_ELFS     := $(patsubst bench/user/%.c,build/user/%.elf,$(USER_PROGRAMS))
+USER_OBJECTS  := $(patsubst %,build/user/%.o,$(basename $(USER_PROGRAMS) $(USER_SHARED)))
+USER_CFLAGS   := $(filter-out -g -fno-omit-frame-pointer,$(CFLAGS)) -DHARTSCALE_CHECK=0
+USER_LDFLAGS  := -nostdlib -static -no-pie -T linker/user.ld \
+	-Wl,--build-id=none,--gc-sections,--fatal-warnings,-z,max-page-size=4096,-z,noexecstack
+
+build/user/flags: FORCE
+	@$(call update,$@,echo '$(CC) $(USER_CFLAGS)'; $(CC) --version)
+
+build/user/%.o: %.c build/user/flags
+	@mkdir -p $(@D)
+	$(call say,USERCC,$<)
+	$(Q)$(CC) $(USER_CFLAGS) $(CFLAGS_OF_$*) -MMD -MP -c -o $@ $<
+
+build/user/%.o: %.S build/user/flags
+	@mkdir -p $(@D)
+	$(call say,USERAS,$<)
+	$(Q)$(CC) $(USER_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(USER_ELFS): build/user/%.elf: build/user/bench/user/%.o $(patsubst %,build/user/%.o,$(basename $(USER_SHARED))) linker/user.ld
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(USER_LDFLAGS) -o $@ $(filter %.o,$^)
+
+build/user/programs.cpio: $(USER_ELFS) tools/pack-initrd tools/runner/cpio.py
+	$(call say,CPIO,$@)
+	$(Q)tools/pack-initrd $@ $(USER_ELFS)
+
+release check: build/user/programs.cpio
+
+-include $(USER_OBJECTS:.o=.d)
+
 .PHONY: FORCE
 FORCE:
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 
+from . import programs
 from .failure import Failure
 from .qemu import Qemu
 from .results import ROOT
@@ -19,7 +20,8 @@ KERNEL_KEYS = {"FRAME": "kernel.frame", "HEAP": "kernel.heap", "LOCK": "kernel.l
 def _command(settings, flavour, serial):
     elf = os.path.join(ROOT, "build", flavour, "hartscale.elf")
     words = [f"{key}={settings.word(name)}" for name, key in KERNEL_KEYS.items() if settings.text(name)]
-    return elf, Qemu(settings).command(elf, settings.harts_max(8), settings.memory(), settings.bootargs(*words), serial=serial)
+    return elf, Qemu(settings).command(elf, settings.harts_max(8), settings.memory(), settings.bootargs(*words), serial=serial,
+                                        initrd=programs.ARCHIVE)
 
 
 def run(settings):

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from . import host, validate
+from . import host, programs, validate
 from .failure import Failure
 from .lab import Lab
 from .qemu import Machine, Qemu, Stall
@@ -203,7 +203,7 @@ class Suites:
 
     def _command(self, harts, *words):
         return Qemu(self.settings).command(os.path.join(ROOT, "build", "check", "hartscale.elf"), harts,
-                                           self.settings.memory(), self.settings.bootargs(*words))
+                                           self.settings.memory(), self.settings.bootargs(*words), initrd=programs.ARCHIVE)
 
     def _heaps(self):
         """The names of the heaps, which the kernel says when it is asked for one that there is not."""
