@@ -17,15 +17,28 @@ enum hart_request {
     HART_REQUEST_CALL = 1 << 1, /* a function to run: smp/call.h */
     HART_REQUEST_PING = 1 << 2, /* nothing but to say that it came */
     HART_REQUEST_SCHED = 1 << 4, /* look at what it runs: kernel/sched.h */
+    HART_REQUEST_FLUSH = 1 << 3, /* translations to forget: smp/shootdown.h */
+    HART_REQUEST_BROADCAST = 1 << 5, /* all translations to forget: shootdown_broadcast.c */
 };
+
+/* How many flushes of different places wait for a hart at most; beyond that they become one of everything. */
+#define HART_POSTS 7
 
 struct hart {
     struct arch_hart arch; /* first: tp points to it */
     _Atomic bool online; /* written by the hart itself once it takes interrupts */
 
-    /* Written by other harts, so on a line of its own. */
+    /* Written by other harts, so on a line of its own: one transfer takes all of what is asked for there, one brings it. */
     _Atomic uint32_t requests CACHE_ALIGNED;
+    _Atomic uint32_t posted; /* flushes asked for so far */
+    _Atomic uint64_t posts[HART_POSTS]; /* what is to be flushed, flush_word_t; 0: no post */
+
+    /* Written by this hart and read by those who wait for it. */
+    _Atomic uint32_t answered CACHE_ALIGNED; /* of `posted`: those acknowledged */
 } CACHE_ALIGNED;
+
+_Static_assert(
+    offsetof(struct hart, answered) - offsetof(struct hart, requests) == CACHE_LINE_BYTES, "one line");
 
 _Static_assert(sizeof(struct hart) % CACHE_LINE_BYTES == 0, "the areas of two harts share a line");
 _Static_assert(offsetof(struct hart, arch) == 0, "tp points to both");

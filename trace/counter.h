@@ -27,7 +27,13 @@
     X(TABLE_RETRY, "table_retry", "page tables that had left the tree when their lock was taken")            \
     X(IPI_SEND, "ipi", "inter-processor interrupts sent")                                                    \
     X(SFENCE, "sfence", "sfence.vma instructions")                                                           \
-    X(SYSCALL_UNKNOWN, "syscall_unknown", "system calls of programs that there are not")
+    X(SYSCALL_UNKNOWN, "syscall_unknown", "system calls of programs that there are not")                     \
+    X(SHOOTDOWN, "shootdown", "shootdowns that had other harts to tell")                                     \
+    X(SHOOTDOWN_TARGETS, "shootdown_targets", "harts told by them")                                          \
+    X(FLUSH_PAGES, "flush_pages", "pages flushed one by one")                                                \
+    X(FLUSH_MANY, "flush_many", "flushes of a whole space: of more pages than the threshold")                \
+    X(FLUSH_TABLES, "flush_tables", "flushes of a whole space: tables were among it")                        \
+    X(FLUSH_MERGED, "flush_merged", "flushes of everything: requests merged, or no place for one more")
 
 enum counter {
 #define COUNTER_ENUM(id, name, text) COUNTER_##id,

@@ -63,6 +63,11 @@ void paging_flush(void)
     __asm__ volatile("sfence.vma" ::: "memory");
 }
 
+void paging_flush_page_of_all(vaddr_t vaddr)
+{
+    __asm__ volatile("sfence.vma %0" ::"r"(vaddr.value) : "memory");
+}
+
 paddr_t paging_direct_limit(void)
 {
     return PADDR(DIRECT_MAP_END - DIRECT_MAP_BASE);

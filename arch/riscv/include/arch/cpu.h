@@ -28,6 +28,11 @@ static inline bool interrupts_disable(void)
     return csr_read_clear(sstatus, SSTATUS_SIE) & SSTATUS_SIE;
 }
 
+static inline bool interrupts_enabled(void)
+{
+    return csr_read(sstatus) & SSTATUS_SIE;
+}
+
 static inline void interrupts_restore(bool enabled)
 {
     if (enabled)

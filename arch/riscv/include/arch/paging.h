@@ -21,8 +21,10 @@ void paging_enter(pfn_t root, uint16_t asid);
 /** paging_flush_asid - forget this hart's translations of an ASID, but for those of all spaces (PTE_G). */
 void paging_flush_asid(uint16_t asid);
 
-/** paging_flush_page - forget this hart's translation of one page. */
+/** paging_flush_page - forget this hart's translation of one page, but for one of all spaces; paging_flush_page_of_all - of whatever
+ *  space, too. Leaves only, of any size, and not the pointers to tables that were followed to find them. */
 void paging_flush_page(vaddr_t vaddr, uint16_t asid);
+void paging_flush_page_of_all(vaddr_t vaddr);
 
 /** paging_asid_bits - how many bits of an ASID the hart has, 0 … 16. */
 unsigned paging_asid_bits(void);

@@ -1,0 +1,35 @@
+/* What the files of the schemes share among themselves. */
+#ifndef SMP_SHOOTDOWN_PRIVATE_H
+#define SMP_SHOOTDOWN_PRIVATE_H
+
+#include "arch/cpu.h"
+#include "smp/ipi.h"
+#include "smp/shootdown.h"
+
+/** shootdown_everybody - whom a scheme tells that does not look at masks. */
+hart_mask_t shootdown_everybody(void);
+
+/** shootdown_returned - tell the model's oracle that no hart may use the old translations any more. */
+static inline void shootdown_returned(const struct flush *flush)
+{
+    (void)flush;
+}
+
+/** shootdown_relax - one turn of a wait. @polls: interrupts are off, so requests of others are served here */
+static inline void shootdown_relax(bool polls)
+{
+    cpu_relax();
+    if (polls)
+        ipi_poll();
+}
+
+/** shootdown_serve_posts - take and do what is posted to this hart; interrupts off. */
+void shootdown_serve_posts(void);
+
+/** shootdown_serve_deferred - forget what others have deferred; interrupts off. */
+void shootdown_serve_deferred(void);
+
+/** shootdown_serve_broadcast - HART_REQUEST_BROADCAST has come; interrupts off. */
+void shootdown_serve_broadcast(void);
+
+#endif
