@@ -71,7 +71,8 @@ struct bench_hart {
     uint64_t meetings; /* that this hart has come to */
     struct rng rng;
     struct histogram *latency[BENCH_LATENCIES];
-    uint64_t counters[COUNTER_COUNT]; /* events of the span */
+    uint64_t counters[ALIGN_UP(
+        COUNTER_COUNT, 16u)]; /* events of the span; an even number of lines, however many they are */
 
     /* When it came to the last two meetings, for the others to read. Two, because a hart may be at the next one
      * before another has read the times of this one; never at the one after that. */

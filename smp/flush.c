@@ -65,7 +65,8 @@ static bool is_late(const struct flush *flush)
 
 flush_word_t flush_pack(const struct flush *flush)
 {
-    uint64_t common = WORD_VALID | (is_late(flush) ? WORD_LATE : 0) | (uint64_t)flush->asid << WORD_ASID_SHIFT;
+    uint64_t common =
+        WORD_VALID | (is_late(flush) ? WORD_LATE : 0) | (uint64_t)flush->asid << WORD_ASID_SHIFT;
     size_t pages = flush->nleaves == 1 ? 1 : flush->end - flush->first;
     if (flush->tables || pages > threshold)
         return (flush_word_t){common | WORD_SPACE};
@@ -106,7 +107,7 @@ static void flush_space(unsigned asid)
     if (asid == FLUSH_EVERY_ASID)
         paging_flush();
     else
-        paging_flush_space(asid);
+        paging_flush_asid((uint16_t)asid);
 }
 
 static void flush_pages(unsigned asid, size_t first, size_t pages)
@@ -115,9 +116,9 @@ static void flush_pages(unsigned asid, size_t first, size_t pages)
     counter_add(COUNTER_FLUSH_PAGES, pages);
     for (size_t page = first; page < first + pages; page++) {
         if (asid == FLUSH_EVERY_ASID)
-            paging_flush_page(page_to_vaddr(page));
+            paging_flush_page_of_all(page_to_vaddr(page));
         else
-            paging_flush_page_of(page_to_vaddr(page), asid);
+            paging_flush_page(page_to_vaddr(page), (uint16_t)asid);
     }
 }
 

@@ -16,9 +16,11 @@
 struct flush {
     uint16_t asid;
     size_t first, end; /* pages; first < end. From the first changed leaf to the end of the last one */
-    size_t nleaves; /* leaves changed in the range, if they are known to be few; 0: not counted. Of 1 any address will do,
+    size_t
+        nleaves; /* leaves changed in the range, if they are known to be few; 0: not counted. Of 1 any address will do,
                      * be it a GiB */
-    bool tables; /* table pages are to be freed: pointers to them may be cached, which sfence.vma with an address leaves
+    bool
+        tables; /* table pages are to be freed: pointers to them may be cached, which sfence.vma with an address leaves
                   * alone, and walks may use them at any time, so nobody acknowledges before it has flushed */
 };
 

@@ -9,6 +9,7 @@
 #include "arch/trap.h"
 #include "arch/user.h"
 #include "smp/call.h"
+#include "smp/shootdown_private.h"
 #include "trace/counter.h"
 
 static _Atomic uint32_t halted;
@@ -39,6 +40,10 @@ void ipi_poll(void)
     uint32_t requests = atomic_exchange_explicit(&hart_self()->requests, 0, memory_order_acquire);
     if (requests & HART_REQUEST_STOP)
         halt();
+    if (requests & HART_REQUEST_FLUSH)
+        shootdown_serve();
+    if (requests & HART_REQUEST_BROADCAST)
+        shootdown_serve_broadcast();
     if (requests & HART_REQUEST_CALL)
         smp_call_arrived();
     if (requests & HART_REQUEST_SCHED)
@@ -54,29 +59,40 @@ void ipi_init(void)
     csr_set(sie, INTERRUPT_SOFTWARE);
 }
 
-/* SBI names targets by a base id and a mask of 64 behind it; sparse ids may need several calls. */
-static void raise_interrupts(hart_mask_t to)
+uint64_t ipi_take_ids(hart_mask_t *to, uint64_t *base)
 {
-    while (to.bits) {
-        uint64_t base = harts[bits_lowest(to.bits)].arch.id.value, ids = 0;
-        HART_MASK_FOR_EACH (hart, to) {
-            uint64_t distance = harts[hart].arch.id.value - base;
-            if (distance < 64) {
-                ids |= 1ull << distance;
-                to = hart_mask_without(to, (unsigned)hart);
-            }
+    uint64_t ids = 0;
+    *base = harts[bits_lowest(to->bits)].arch.id.value;
+    HART_MASK_FOR_EACH (hart, *to) {
+        uint64_t distance = harts[hart].arch.id.value - *base;
+        if (distance < 64) {
+            ids |= 1ull << distance;
+            *to = hart_mask_without(*to, (unsigned)hart);
         }
+    }
+    return ids;
+}
+
+bool ipi_request(unsigned hart, enum hart_request request)
+{
+    /* Release (amoor.w.rl): pairs with the exchange in ipi_poll. */
+    return or_release(&harts[hart].requests, request) == 0;
+}
+
+void ipi_raise(hart_mask_t to)
+{
+    counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
+    while (to.bits) {
+        uint64_t base, ids = ipi_take_ids(&to, &base);
         sbi_send_ipi(ids, base);
     }
 }
 
 void ipi_send(hart_mask_t to, enum hart_request request)
 {
-    /* Release (amoor.rl): pairs with the exchange in ipi_poll. */
     HART_MASK_FOR_EACH (hart, to)
-        atomic_fetch_or_explicit(&harts[hart].requests, request, memory_order_release);
-    raise_interrupts(to);
-    counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
+        ipi_request((unsigned)hart, request);
+    ipi_raise(to);
 }
 
 void ipi_ping(hart_mask_t to)

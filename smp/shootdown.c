@@ -39,6 +39,12 @@ void shootdown_settings_default(void)
     flush_set_threshold(FLUSH_THRESHOLD);
 }
 
+void shootdown_serve(void)
+{
+    shootdown_serve_posts();
+    shootdown_serve_deferred();
+}
+
 hart_mask_t shootdown_everybody(void)
 {
     hart_mask_t all = shootdown_settings.everybody;

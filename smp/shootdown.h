@@ -124,7 +124,8 @@ struct shootdown_settings {
     bool batch; /* off: one request at a time to a hart, each with an interrupt of its own */
     bool mask; /* off: every hart of `everybody` is told, whatever the caller's mask says */
     bool early; /* off: acknowledgement after the flush */
-    hart_mask_t everybody; /* for `broadcast` and !mask; none: all online harts. Who runs only some of the machine's harts
+    hart_mask_t
+        everybody; /* for `broadcast` and !mask; none: all online harts. Who runs only some of the machine's harts
                             * under the model names those, as the others do not answer */
 };
 

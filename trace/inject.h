@@ -51,7 +51,12 @@
     X(NBBUDDY_LOCKED_LOST, "nbbuddy_locked.lost", "every 1000th block freed stays in use")                   \
     X(NBBUDDY_LOCKED_TWICE, "nbbuddy_locked.twice", "every 1000th block given out stays free")               \
     X(TABLE_STALE, "table.stale", "a page table that has left the tree is changed as if it had not")         \
-    X(TABLE_EARLY, "table.early", "an empty page table is freed though harts may be reading it")
+    X(TABLE_EARLY, "table.early", "an empty page table is freed though harts may be reading it")             \
+    X(IPI_NOFLUSH, "ipi.noflush", "every 1000th answer to posts comes without a flush")                      \
+    X(SBI_NOFLUSH, "sbi.noflush", "every 1000th call of the firmware is left out")                           \
+    X(BROADCAST_NOFLUSH, "broadcast.noflush", "every 1000th hart that is told flushes nothing")              \
+    X(LAZY_NOFLUSH, "lazy.noflush", "every 1000th hart that passes flushes nothing")                         \
+    X(LAZY_EARLY, "lazy.early", "every 1000th look at what is deferred finds that all have passed")
 
 enum plant {
     PLANT_NONE,

@@ -4,11 +4,14 @@
 #define SBI_EXT_BASE 0x10
 #define SBI_EXT_TIME 0x54494D45
 #define SBI_EXT_IPI  0x735049
+#define SBI_EXT_RFNC 0x52464E43
 #define SBI_EXT_HSM  0x48534D
 #define SBI_EXT_SRST 0x53525354
 #define SBI_EXT_DBCN 0x4442434E
 
 #define SBI_BASE_PROBE     3
+#define SBI_RFNC_VMA       1
+#define SBI_RFNC_VMA_ASID  2
 #define SBI_HSM_START      0
 #define SBI_HSM_STATUS     2
 #define SBI_DBCN_WRITE     0
@@ -16,6 +19,19 @@
 #define SBI_SRST_SHUTDOWN  0
 #define SBI_SRST_NO_REASON 0
 #define SBI_SRST_FAILURE   1
+
+static struct sbi_result sbi_call5(long extension, long function, const uint64_t argument[5])
+{
+    register uint64_t a0 __asm__("a0") = argument[0];
+    register uint64_t a1 __asm__("a1") = argument[1];
+    register uint64_t a2 __asm__("a2") = argument[2];
+    register uint64_t a3 __asm__("a3") = argument[3];
+    register uint64_t a4 __asm__("a4") = argument[4];
+    register long a6 __asm__("a6") = function;
+    register long a7 __asm__("a7") = extension;
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
+    return (struct sbi_result){.error = (long)a0, .value = (long)a1};
+}
 
 static struct sbi_result sbi_call(long extension, long function, uint64_t arg0, uint64_t arg1, uint64_t arg2)
 {
@@ -36,6 +52,7 @@ const char *sbi_check(void)
     } needed[] = {
         {SBI_EXT_TIME, "TIME"},
         {SBI_EXT_IPI, "IPI"},
+        {SBI_EXT_RFNC, "RFENCE"},
         {SBI_EXT_HSM, "HSM"},
         {SBI_EXT_SRST, "SRST"},
         {SBI_EXT_DBCN, "DBCN"},
@@ -70,6 +87,15 @@ struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t base)
 {
     fence_before_waking();
     return sbi_call(SBI_EXT_IPI, 0, mask, base, 0);
+}
+
+struct sbi_result sbi_remote_flush(uint64_t mask, uint64_t base, vaddr_t start, uint64_t bytes, uint64_t asid)
+{
+    /* All addresses begin at 0, and are as many as that says. */
+    uint64_t first = bytes == SBI_FLUSH_ALL ? 0 : start.value;
+    fence_before_waking();
+    return sbi_call5(SBI_EXT_RFNC, asid == SBI_EVERY_ASID ? SBI_RFNC_VMA : SBI_RFNC_VMA_ASID,
+        (const uint64_t[5]){mask, base, first, bytes, asid});
 }
 
 void sbi_set_timer(uint64_t when)

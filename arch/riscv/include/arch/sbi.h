@@ -1,6 +1,6 @@
 /*
  * Calls into the SBI firmware. Source: RISC-V Supervisor Binary Interface Specification 2.0: base, TIME, IPI,
- * HSM, SRST and DBCN extensions.
+ * RFENCE, HSM, SRST and DBCN extensions.
  */
 #ifndef ARCH_SBI_H
 #define ARCH_SBI_H
@@ -31,7 +31,7 @@ enum sbi_hart_state {
     SBI_HART_STOP_PENDING = 3,
 };
 
-/** sbi_check - whether the extensions that the kernel cannot do without are there (IPI, HSM, SRST, DBCN, TIME).
+/** sbi_check - whether the extensions that the kernel cannot do without are there (IPI, RFENCE, HSM, SRST, DBCN, TIME).
  *  Returns NULL, or the name of the first that is missing. */
 const char *sbi_check(void);
 
@@ -45,6 +45,15 @@ struct sbi_result sbi_hart_status(hart_id_t id);
 /** sbi_send_ipi - raise a software interrupt on the harts base + i of the mask's set bits i; their handlers see what
  *  the caller wrote before. */
 struct sbi_result sbi_send_ipi(uint64_t mask, uint64_t base);
+
+/* For sbi_remote_flush(): all addresses; all address spaces, and what is in every one. */
+#define SBI_FLUSH_ALL  UINT64_MAX
+#define SBI_EVERY_ASID UINT64_MAX
+
+/** sbi_remote_flush - sfence.vma of @bytes from an address of one ASID on the harts base + i of the mask's set bits i.
+ *  They have done so on return, and see what the caller wrote before. */
+struct sbi_result sbi_remote_flush(
+    uint64_t mask, uint64_t base, vaddr_t start, uint64_t bytes, uint64_t asid);
 
 /** sbi_set_timer - raise this hart's timer interrupt when `time` reaches @when, and clear an earlier one. */
 void sbi_set_timer(uint64_t when);
