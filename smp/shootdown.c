@@ -64,6 +64,7 @@ void shootdown_dispatch(
     ticket->ops = ops;
     ticket->flush = *flush;
     ticket->waiting = hart_mask_none();
+    model_flushing(ticket);
     if (others.bits) {
         counter_add(COUNTER_SHOOTDOWN, 1);
         counter_add(COUNTER_SHOOTDOWN_TARGETS, hart_mask_count(others));
@@ -77,7 +78,7 @@ void shootdown_wait(struct shootdown *ticket)
 {
     if (ticket->waiting.bits)
         ticket->ops->wait(ticket);
-    shootdown_returned(&ticket->flush);
+    shootdown_returned(ticket, &ticket->flush);
 }
 
 void shootdown_now(const struct shootdown_ops *ops, hart_mask_t to, const struct flush *flush)

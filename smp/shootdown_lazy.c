@@ -123,7 +123,7 @@ static unsigned laggard(struct ring *self)
 static void finish_oldest(struct ring *self)
 {
     struct deferred *deferred = self->held[self->tail++ & RING_MASK].deferred;
-    shootdown_returned(&deferred->flush);
+    shootdown_returned(deferred, &deferred->flush);
     deferred->done(deferred);
 }
 
@@ -140,7 +140,7 @@ static void finish(struct ring *self, bool (*goes_on)(struct ring *self))
 
 static bool all_have_passed(struct ring *self)
 {
-    return laggard(self) == HART_MAX || plant_due(PLANT_LAZY_EARLY);
+    return plant_due(PLANT_LAZY_EARLY) || laggard(self) == HART_MAX;
 }
 
 /* Interrupts who is late, once for each record, and waits. */
@@ -187,6 +187,7 @@ void shootdown_defer(struct deferred *deferred, hart_mask_t to, const struct flu
     unsigned index = hart_index();
     hart_mask_t others = hart_mask_without(to, index);
     deferred->flush = *flush;
+    model_flushing(deferred);
     if (others.bits) {
         counter_add(COUNTER_SHOOTDOWN, 1);
         counter_add(COUNTER_SHOOTDOWN_TARGETS, hart_mask_count(others));
@@ -196,7 +197,7 @@ void shootdown_defer(struct deferred *deferred, hart_mask_t to, const struct flu
     if (hart_mask_test(to, index))
         flush_self(flush_pack(flush));
     if (!others.bits) {
-        shootdown_returned(flush);
+        shootdown_returned(deferred, flush);
         deferred->done(deferred);
     }
 }

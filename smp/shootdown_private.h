@@ -3,16 +3,19 @@
 #define SMP_SHOOTDOWN_PRIVATE_H
 
 #include "arch/cpu.h"
+#include "arch/model.h"
 #include "smp/ipi.h"
 #include "smp/shootdown.h"
 
 /** shootdown_everybody - whom a scheme tells that does not look at masks. */
 hart_mask_t shootdown_everybody(void);
 
-/** shootdown_returned - tell the model's oracle that no hart may use the old translations any more. */
-static inline void shootdown_returned(const struct flush *flush)
+/** shootdown_returned - tell the model's oracle that no hart may use any more what it had when model_flushing() was called with
+ *  that pointer. */
+static inline void shootdown_returned(const void *shootdown, const struct flush *flush)
 {
-    (void)flush;
+    model_flushed(
+        shootdown, flush->asid == FLUSH_EVERY_ASID ? MODEL_ASID_ALL : flush->asid, flush->first, flush->end);
 }
 
 /** shootdown_relax - one turn of a wait. @polls: interrupts are off, so requests of others are served here */
