@@ -300,7 +300,7 @@ TEST(shootdown_planted_bugs_are_caught)
     for (size_t i = 0; i < ARRAY_SIZE(bugs) && hart_count() == 2; i++) {
         unsigned stale = 0;
         plant_set(bugs[i].plant);
-        for (unsigned attempt = 0; stale == 0 && attempt < 100; attempt++)
+        for (unsigned attempt = 0; stale == 0 && attempt < 2000; attempt++)
             stale = storm_run(bugs[i].ops, true, ROUNDS);
         plant_set(PLANT_NONE);
         CHECK(stale > 0);
