@@ -139,6 +139,7 @@ struct bench_run {
     uint64_t seed;
     uint64_t span; /* cycles a trial lasts */
     uint64_t total_ops; /* of all harts in all trials so far */
+    uint64_t stale; /* uses of stale translations that the model has seen, the same */
     void *state; /* the workload's */
     struct frame_allocator arena; /* under test, or, with BENCH_HEAP, what the heap has its pages from */
     struct heap heap;

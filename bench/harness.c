@@ -232,6 +232,7 @@ static void summarise(struct bench_run *run, struct trial *trial)
     }
     for (unsigned i = 0; i < MODEL_STAT_COUNT; i++)
         trial->model[i] = model_stat_sum(i, run->nharts);
+    run->stale += trial->model[MODEL_STAT_STALE];
     trial->fairness = stats_jain_millionths(ops, run->nharts);
 }
 
@@ -363,11 +364,13 @@ static int inspect_arena(struct bench_run *run, struct bench_result *result, str
 
 static int inspect_model(const struct bench_result *result, struct writer *why)
 {
-    if (result->model[MODEL_STAT_RESCUES] == 0)
-        return 0;
-    writer_format(
-        why, "the model had to let harts run out of order %lu times", result->model[MODEL_STAT_RESCUES]);
-    return ERR_CORRUPT;
+    uint64_t rescues = result->model[MODEL_STAT_RESCUES], stale = result->model[MODEL_STAT_STALE];
+    if (rescues)
+        writer_format(why, "the model had to let harts run out of order %lu times", rescues);
+    else if (stale)
+        writer_format(why,
+            "translations were used %lu times behind the shootdown that should have removed them", stale);
+    return rescues || stale ? ERR_CORRUPT : 0;
 }
 
 int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
@@ -400,6 +403,7 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     if (variant.heap)
         record_stop(&run.heap); /* what teardown frees is not the workload's doing */
     choose(trials, plan->trials, result);
+    result->model[MODEL_STAT_STALE] = run.stale; /* of all trials: none may have any */
     collect_latencies(&run, result);
     memory_inspect(&run, &result->memory);
     if (workload->conclude)

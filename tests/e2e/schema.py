@@ -32,7 +32,8 @@ MAY_FIND_NOTHING = {"frame.frag"}
 IN_PHASES = {"heap.threadtest", "heap.mixed"}
 # Under the model only: where an operation's cycles went, and what happened.
 CAUSES = ("compute", "miss", "queue", "tlb", "store_drain", "atomic", "trap", "ipi_wait", "spin", "mmio")
-EVENTS = ("insns", "line_transfer", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "model_ipi", "rescue")
+EVENTS = ("insns", "line_transfer", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "tlb_miss_user", "walk_cycles",
+          "sfence_page", "sfence_all", "page_fault", "model_ipi", "rescue", "stale")
 ALWAYS = {"bench": ((str,), False), "variant": ((dict,), False), "harts": ((int,), False), "clock": ((str,), False),
           "profile": ((str,), True), "status": ((str,), False)}
 RUN = {"status": str, "start": str, "duration_s": float, "clock": str, "harts_max": int, "bootargs": str, "commit": str,
@@ -87,6 +88,7 @@ def _modelled(result):
     _numbers(result["attribution"], CAUSES, (int,), "attribution")
     _numbers(result["counters"], EVENTS, (int,), "counters")
     _require(result["counters"]["rescue"] == 0, "harts were let go out of order")
+    _require(result["counters"]["stale"] == 0, "stale translations were used")
     _require(result["trials"] == 1 and result["spread"]["min"] == result["spread"]["max"], "several trials")
     _require(isinstance(result["profile"], str), "no profile")
     _require(result["ops"] == 0 or isinstance(result["insns_per_op"], (int, float)), "no instruction count")

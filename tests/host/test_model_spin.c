@@ -63,10 +63,17 @@ UNUSED(void, sched_order, struct hart *hart)
 UNUSED(void, sched_await, struct hart *hart)
 UNUSED(void, sched_leave, struct hart *hart, enum hart_state state)
 UNUSED(void, tlb_init, struct hart *hart)
-UNUSED(uint64_t, tlb_translate, struct hart *hart, uint64_t vaddr)
+UNUSED(uint64_t, tlb_translate, struct hart *hart, uint64_t vaddr, uint64_t pc)
 UNUSED(uint64_t, tlb_probe, const struct hart *hart, uint64_t vaddr)
-UNUSED(void, tlb_flush_all, struct hart *hart)
-UNUSED(void, tlb_flush_page, struct hart *hart, uint64_t vaddr)
+UNUSED(void, system_sfence, struct hart *hart, uint32_t insn)
+UNUSED(void, system_satp, struct hart *hart, uint32_t insn)
+UNUSED(void, system_trap_entry, struct hart *hart)
+UNUSED(struct system_mode, system_mode, struct hart *hart)
+UNUSED(void, guest_set_satp, struct hart *hart, uint64_t satp)
+UNUSED(void, stale_reset, void)
+UNUSED(void, stale_flushing, uint64_t shootdown)
+UNUSED(void, stale_flushed, struct hart *hart, uint64_t shootdown, uint64_t asid, uint64_t first,
+    uint64_t end, uint64_t pc)
 UNUSED(bool, profile_load, const char *path)
 UNUSED(bool, profile_override, const char *assignment)
 UNUSED(bool, lines_open, const char *path)
@@ -126,7 +133,7 @@ static int begin(void **state)
 static void load(uint64_t paddr, bool misses)
 {
     miss = misses;
-    on_memory(0, 0, paddr, pack(RAM_BASE, KIND_MEMORY));
+    on_memory(0, 0, paddr, pack(RAM_BASE, true, KIND_MEMORY));
 }
 
 static void turn(bool misses)

@@ -47,7 +47,8 @@ bool guest_is_shared(uint64_t paddr)
 
 static const char *const register_names[GUEST_REGISTERS] = {"zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2",
     "fp", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8",
-    "s9", "s10", "s11", "t3", "t4", "t5", "t6", [GUEST_SATP] = "satp"};
+    "s9", "s10", "s11", "t3", "t4", "t5", "t6", [GUEST_SATP] = "satp", "stvec", "scause", "stval", "sepc",
+    "mstatus", "priv"};
 
 void guest_find_registers(struct hart *hart)
 {
@@ -58,6 +59,12 @@ void guest_find_registers(struct hart *hart)
         for (unsigned k = 0; k < GUEST_REGISTERS; k++) {
             if (strcmp(reg->name, register_names[k]) == 0)
                 hart->registers[k] = reg->handle;
+        }
+    }
+    for (unsigned k = 1; k < GUEST_REGISTERS; k++) {
+        if (!hart->registers[k]) {
+            fprintf(stderr, "error: model: this QEMU does not show the register %s\n", register_names[k]);
+            _exit(3);
         }
     }
 }
@@ -88,16 +95,11 @@ static void greet(struct hart *hart)
     __atomic_store_n(&page->magic, MODEL_PAGE_MAGIC, __ATOMIC_RELEASE);
 }
 
-void guest_set_root(struct hart *hart, uint64_t satp)
-{
-    hart->root = (satp & ((1ull << 44) - 1)) << PAGE_SHIFT; /* its physical page number */
-}
-
 static void reset_hart(struct hart *hart)
 {
     tlb_reset(hart);
     memset(hart->stat, 0, sizeof(hart->stat));
-    hart->contended_at = hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
+    hart->stale = hart->contended_at = hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
     hart->spin_loaded = hart->spin_wrote = hart->spin_missed = false;
     hart->pause_line = hart->pause_time = hart->spin_period = 0;
     hart->state = HART_READY;
@@ -106,6 +108,7 @@ static void reset_hart(struct hart *hart)
 static void begin_region(void)
 {
     cache_reset();
+    stale_reset();
     lines_begin(page ? page->label : 0);
     for (unsigned i = 0; i < arrived; i++)
         reset_hart(&harts[arrived_harts[i]]);
@@ -118,7 +121,7 @@ static void enter(struct hart *hart)
 {
     static unsigned lock;
     unsigned wanted = (unsigned)guest_register(hart, GUEST_A0);
-    guest_set_root(hart, guest_register(hart, GUEST_SATP));
+    guest_set_satp(hart, guest_register(hart, GUEST_SATP));
     hart->parked = false; /* a rescue may have left both behind */
     hart->token = 0;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
@@ -143,6 +146,7 @@ static void write_statistics(struct hart *hart)
     uint64_t cycles = hart_now(hart) - hart->region_start;
     hart->stat[MODEL_STAT_INSNS] = hart->stat[MODEL_STAT_COMPUTE] = cycles - hart->charged;
     hart->stat[MODEL_STAT_RESCUES] = rescues;
+    hart->stat[MODEL_STAT_STALE] = hart->stale;
     if (page)
         memcpy(page->stats[hart->index], hart->stat, sizeof(hart->stat));
 }
@@ -154,7 +158,19 @@ static void leave(struct hart *hart)
     sched_leave(hart, HART_FREE);
 }
 
-void guest_hint(struct hart *hart, unsigned code)
+/* What shootdowns say of themselves. In their order: what a hart that is behind has still to do comes first. */
+static void hint_flush(struct hart *hart, unsigned code, uint64_t pc)
+{
+    uint64_t shootdown = guest_register(hart, GUEST_A0);
+    sched_order(hart);
+    if (code == MODEL_HINT_FLUSHING)
+        stale_flushing(shootdown);
+    else
+        stale_flushed(hart, shootdown, guest_register(hart, GUEST_A0 + 1), guest_register(hart, GUEST_A0 + 2),
+            guest_register(hart, GUEST_A0 + 3), pc);
+}
+
+void guest_hint(struct hart *hart, unsigned code, uint64_t pc)
 {
     if (code == MODEL_HINT_HELLO) {
         greet(hart);
@@ -169,6 +185,8 @@ void guest_hint(struct hart *hart, unsigned code)
             begin_statistics(hart);
         else if (code == MODEL_HINT_LEAVE)
             leave(hart);
+        else if (code == MODEL_HINT_FLUSHING || code == MODEL_HINT_FLUSHED)
+            hint_flush(hart, code, pc);
     }
 }
 

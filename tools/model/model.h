@@ -6,6 +6,8 @@
  *   sched.c    virtual time, the token, spinning, idling, deadlock
  *   cache.c    caches, directory, queueing, store buffer
  *   tlb.c      translation and its cost
+ *   stale.c    the oracle of stale translations
+ *   system.c   privileged instructions and traps
  *   guest.c    hints, the shared page, region of interest, interrupts between harts
  *   profile.c  parameters
  *   lines.c    the contended-line report; lines.h
@@ -104,15 +106,35 @@ enum line_state { LINE_INVALID, LINE_SHARED, LINE_OWNED };
 
 struct tlb_entry {
     uint64_t vbase, pbase;
-    uint8_t shift; /* 12, 21 or 30; 0: empty */
     uint32_t generation;
+    uint16_t asid;
+    uint8_t shift; /* 12, 21 or 30; 0: empty */
+    bool global;
+};
+
+/* Where a translation came from, for stale.c: beside the entries, which are searched, and not in them. */
+struct tlb_origin {
+    uint64_t root, pte; /* the walk began here, and read this */
+    uint64_t walk; /* its number */
+    uint64_t flushed_pc; /* where the shootdown returned that it should not have survived; 0: none */
+    uint8_t flushed_by; /* that hart */
+    bool reported;
 };
 
 #define MICRO_TLB 256
 
-#define GUEST_A0        10
-#define GUEST_SATP      32
-#define GUEST_REGISTERS 33
+/* x0 … x31, and some besides */
+#define GUEST_A0 10
+enum {
+    GUEST_SATP = 32,
+    GUEST_STVEC,
+    GUEST_SCAUSE,
+    GUEST_STVAL,
+    GUEST_SEPC,
+    GUEST_MSTATUS,
+    GUEST_PRIVILEGE,
+    GUEST_REGISTERS
+};
 
 struct hart {
     struct score *score;
@@ -140,11 +162,13 @@ struct hart {
     struct tlb_entry *dtlb;
     unsigned dtlb_next;
     struct tlb_entry *stlb;
+    struct tlb_origin *dtlb_origin, *stlb_origin;
     struct {
         uint64_t vpage, ppage;
         uint32_t slot, generation;
     } micro[MICRO_TLB];
     uint64_t root; /* physical address of the root page table; 0: bare */
+    uint16_t asid;
 
     bool held; /* at its first block, until somebody starts it */
     bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
@@ -152,6 +176,7 @@ struct hart {
     uint64_t region_start;
     uint64_t charged; /* all that is not an instruction's base cycle */
     uint64_t stat[MODEL_STAT_COUNT];
+    uint64_t stale; /* uses of stale translations since the region began: a warm-up's count, too */
     struct qemu_plugin_register *registers[GUEST_REGISTERS];
     GByteArray *register_bytes;
 };
@@ -233,15 +258,86 @@ bool cache_holds(const struct hart *hart, uint64_t line);
 void tlb_init(struct hart *hart);
 void tlb_reset(struct hart *hart);
 
+/** tlb_use - the hart translates by this table from now on, root 0: not at all. Forgets nothing. */
+void tlb_use(struct hart *hart, uint64_t root, uint16_t asid);
+
 /** tlb_translate - the physical address, with the cost of finding it. ~0 where nothing is mapped. */
-uint64_t tlb_translate(struct hart *hart, uint64_t vaddr);
+uint64_t tlb_translate(struct hart *hart, uint64_t vaddr, uint64_t pc);
 
 /** tlb_probe - the same without cost or effect; ~0 where the first level does not know. */
 uint64_t tlb_probe(const struct hart *hart, uint64_t vaddr);
 
-/** tlb_flush - drop everything, or the page of one address. */
-void tlb_flush_all(struct hart *hart);
-void tlb_flush_page(struct hart *hart, uint64_t vaddr);
+/** tlb_fault - an access to this address has trapped: the walk that found no right to it, or the entry that had none. */
+void tlb_fault(struct hart *hart, uint64_t vaddr, uint64_t pc);
+
+/* What a flush is limited to. */
+struct tlb_flush {
+    bool one_page, one_asid;
+    uint64_t vaddr;
+    uint16_t asid; /* and then global entries stay */
+};
+
+/** tlb_flush - drop the entries that it names. */
+void tlb_flush(struct hart *hart, const struct tlb_flush *flush);
+
+/** tlb_walks - the number of the last walk of any hart. */
+uint64_t tlb_walks(void);
+
+/** tlb_look - the leaf that a walk would find, without cost, and the size of its page; 0 for none. */
+uint64_t tlb_look(uint64_t root, uint64_t vaddr, unsigned *shift);
+
+/** tlb_agrees - whether an entry says of this address what the tables do now, or allows less. */
+bool tlb_agrees(
+    const struct tlb_entry *entry, const struct tlb_origin *origin, uint64_t root, uint64_t vaddr);
+
+/** page_number - as the kernel counts pages: the low half, then the high. */
+static inline uint64_t page_number(uint64_t vaddr)
+{
+    return vaddr >> PAGE_SHIFT & ((1u << 27) - 1);
+}
+
+/** tlb_each - call back with every entry of the hart, of any address space, that shows some of these pages. */
+void tlb_each(struct hart *hart, uint64_t first, uint64_t end,
+    void (*visit)(struct tlb_entry *entry, struct tlb_origin *origin, void *context), void *context);
+
+/* --- stale translations: stale.c ----------------------------------------------------------------------------- */
+
+/** stale_reset - no shootdown is under way; reports begin anew. */
+void stale_reset(void);
+
+/** stale_flushing, stale_flushed - the hints MODEL_HINT_FLUSHING and MODEL_HINT_FLUSHED. */
+void stale_flushing(uint64_t shootdown);
+void stale_flushed(
+    struct hart *hart, uint64_t shootdown, uint64_t asid, uint64_t first, uint64_t end, uint64_t pc);
+
+/** stale_is_suspect - whether a use of the entry has to be looked at. */
+static inline bool stale_is_suspect(
+    const struct hart *hart, const struct tlb_entry *entry, const struct tlb_origin *origin)
+{
+    return origin->flushed_pc || (origin->root != hart->root && !entry->global);
+}
+
+/** stale_use - such an entry is used: report it if it is stale. */
+void stale_use(
+    struct hart *hart, const struct tlb_entry *entry, struct tlb_origin *origin, uint64_t vaddr, uint64_t pc);
+
+/* --- privileged instructions and traps: system.c -------------------------------------------------------------- */
+
+/** system_sfence, system_satp - in front of an sfence.vma, and of a write of satp in any of its forms. */
+void system_sfence(struct hart *hart, uint32_t insn);
+void system_satp(struct hart *hart, uint32_t insn);
+
+/** system_trap_entry - the first instruction of the kernel's trap handler. */
+void system_trap_entry(struct hart *hart);
+
+/* Under what the code runs that is being translated. */
+struct system_mode {
+    bool user;
+    bool bare; /* its accesses are not translated: firmware, but where it reads its caller's memory */
+    uint64_t trap_entry; /* where traps go; ~0: not to this mode */
+};
+
+struct system_mode system_mode(struct hart *hart);
 
 /* --- the guest: guest.c ----------------------------------------------------------------------------------------- */
 
@@ -252,13 +348,13 @@ extern uint64_t ram_bytes;
 bool guest_map(const char *path);
 
 /** guest_hint - the instruction `slti x0, x0, code`. */
-void guest_hint(struct hart *hart, unsigned code);
+void guest_hint(struct hart *hart, unsigned code, uint64_t pc);
 
 /** guest_mmio - a store to a device: is it an interrupt for another hart? */
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
 
-/** guest_set_root - the hart translates by this table from now on. */
-void guest_set_root(struct hart *hart, uint64_t satp);
+/** guest_set_satp - the hart translates by this from now on. */
+void guest_set_satp(struct hart *hart, uint64_t satp);
 
 /** guest_abandon - tell the guest that its region is worthless: the clock jumps to the end. */
 void guest_abandon(void);
@@ -276,7 +372,7 @@ void guest_trap_entry(struct hart *hart);
 /** guest_is_time_page - accesses to what the model itself writes are free. */
 bool guest_is_shared(uint64_t paddr);
 
-/** guest_register - x0 … x31, or GUEST_SATP; in callbacks that may read registers. */
+/** guest_register - x0 … x31, or one of those above; in callbacks that may read registers. */
 uint64_t guest_register(struct hart *hart, unsigned which);
 void guest_find_registers(struct hart *hart);
 

@@ -17,6 +17,7 @@ unsigned nharts;
 
 static struct qemu_plugin_scoreboard *scoreboard;
 static qemu_plugin_u64 credit, pc_entry;
+static __thread struct hart *self; /* whose thread this is */
 
 /* What an instruction is, as far as the model charges it. */
 enum kind {
@@ -87,26 +88,25 @@ static enum kind classify(uint32_t insn, size_t bytes)
 
 /* --- callbacks --- */
 
-/* A pc and a kind in one callback argument. */
-static void *pack(uint64_t pc, enum kind kind)
+/* A pc, whether the access is untranslated, and a kind in one callback argument. */
+static void *pack(uint64_t pc, bool bare, enum kind kind)
 {
-    return (void *)(pc << 4 | kind);
+    return (void *)(pc << 5 | (unsigned)bare << 4 | kind);
 }
 
 static uint64_t unpack_pc(void *userdata)
 {
-    return (uint64_t)((int64_t)(uintptr_t)userdata >> 4);
+    return (uint64_t)((int64_t)(uintptr_t)userdata >> 5);
+}
+
+static bool unpack_bare(void *userdata)
+{
+    return (uintptr_t)userdata & 16;
 }
 
 static enum kind unpack_kind(void *userdata)
 {
     return (uintptr_t)userdata & 15;
-}
-
-/* Firmware runs in M-mode, untranslated, except where it reads its caller's memory. */
-static bool untranslated(uint64_t pc, uint64_t vaddr)
-{
-    return pc - RAM_BASE < 0x200000 && !(vaddr >> 63);
 }
 
 static void note_load(struct hart *hart, uint64_t paddr)
@@ -139,7 +139,7 @@ static void on_memory(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
     if (kind == KIND_ATOMIC && store)
         return; /* both halves of one access */
     uint64_t pc = unpack_pc(userdata);
-    uint64_t paddr = untranslated(pc, vaddr) || !hart->root ? vaddr : tlb_translate(hart, vaddr);
+    uint64_t paddr = unpack_bare(userdata) || !hart->root ? vaddr : tlb_translate(hart, vaddr, pc);
     if (paddr - RAM_BASE >= ram_bytes) {
         if (paddr != ~0ull)
             guest_mmio(hart, paddr, store);
@@ -183,7 +183,9 @@ static void on_atomic(unsigned vcpu, void *userdata)
     struct hart *hart = &harts[vcpu];
     if (!hart_modelled(hart))
         return;
-    uint64_t paddr = tlb_probe(hart, guest_register(hart, (unsigned)(uintptr_t)userdata));
+    unsigned rs1 = (uintptr_t)userdata & 31;
+    bool bare = (uintptr_t)userdata & 32;
+    uint64_t paddr = bare ? ~0ull : tlb_probe(hart, guest_register(hart, rs1));
     if (paddr == ~0ull || !cache_is_private(hart, paddr))
         sched_order(hart);
 }
@@ -230,37 +232,26 @@ static void on_pause(unsigned vcpu, void *userdata)
     hart->pause_time = hart_now(hart);
 }
 
-/* sfence.vma rs1, x: of one address, or of everything where rs1 is x0. Address space ids are not told apart. */
-static void on_sfence(unsigned vcpu, void *userdata)
+static void on_sfence(unsigned vcpu, void *insn)
 {
-    struct hart *hart = &harts[vcpu];
-    unsigned rs1 = (unsigned)(uintptr_t)userdata;
-    if (!hart_modelled(hart))
-        return;
-    sched_order(hart);
-    if (rs1) {
-        tlb_flush_page(hart, guest_register(hart, rs1));
-        charge(hart, MODEL_STAT_TLB, profile.sfence_page);
-    } else {
-        tlb_flush_all(hart);
-        charge(hart, MODEL_STAT_TLB, profile.sfence_all);
-    }
+    system_sfence(&harts[vcpu], (uint32_t)(uintptr_t)insn);
 }
 
-/* csrw satp, rs1, the only form in use: another table, and nothing of the old one stays. */
-static void on_satp(unsigned vcpu, void *userdata)
+static void on_satp(unsigned vcpu, void *insn)
 {
-    struct hart *hart = &harts[vcpu];
-    if (!hart_modelled(hart))
-        return;
-    sched_order(hart);
-    tlb_flush_all(hart);
-    guest_set_root(hart, guest_register(hart, (unsigned)(uintptr_t)userdata));
+    system_satp(&harts[vcpu], (uint32_t)(uintptr_t)insn);
+}
+
+static void on_trap_entry(unsigned vcpu, void *userdata)
+{
+    (void)userdata;
+    system_trap_entry(&harts[vcpu]);
 }
 
 static void on_hint(unsigned vcpu, void *userdata)
 {
-    guest_hint(&harts[vcpu], (unsigned)(uintptr_t)userdata);
+    uint64_t pc = (uint64_t)((int64_t)(uintptr_t)userdata >> 12);
+    guest_hint(&harts[vcpu], (uintptr_t)userdata & 0xfff, pc);
 }
 
 /* The hart's time has reached its limit, or it comes back from idling. */
@@ -292,7 +283,7 @@ static void on_idle(qemu_plugin_id_t id, unsigned vcpu)
 
 static void on_init(qemu_plugin_id_t id, unsigned vcpu)
 {
-    struct hart *hart = &harts[vcpu];
+    struct hart *hart = self = &harts[vcpu];
     (void)id;
     hart->index = vcpu;
     for (unsigned i = 0; i <= vcpu; i++) /* the scoreboard moves when it grows */
@@ -307,9 +298,11 @@ static void on_init(qemu_plugin_id_t id, unsigned vcpu)
 
 /* --- translation --- */
 
-static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind kind)
+static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, bool bare, enum kind kind)
 {
-    void *what = pack(qemu_plugin_insn_vaddr(insn), kind), *rs1 = (void *)(uintptr_t)(bits >> 15 & 31);
+    uint64_t pc = qemu_plugin_insn_vaddr(insn);
+    void *what = pack(pc, bare, kind), *rs1 = (void *)(uintptr_t)((bits >> 15 & 31) | (unsigned)bare << 5);
+    void *whole = (void *)(uintptr_t)bits;
     switch (kind) {
     case KIND_PLAIN:
     case KIND_FENCE_LIGHT: return;
@@ -331,14 +324,14 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, enum kind k
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_xret, QEMU_PLUGIN_CB_NO_REGS, what);
         return;
     case KIND_SFENCE:
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_sfence, QEMU_PLUGIN_CB_R_REGS, rs1);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_sfence, QEMU_PLUGIN_CB_R_REGS, whole);
         return;
     case KIND_SATP_WRITE:
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_satp, QEMU_PLUGIN_CB_R_REGS, rs1);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_satp, QEMU_PLUGIN_CB_R_REGS, whole);
         return;
     case KIND_HINT:
         qemu_plugin_register_vcpu_insn_exec_cb(
-            insn, on_hint, QEMU_PLUGIN_CB_R_REGS, (void *)(uintptr_t)(bits >> 20));
+            insn, on_hint, QEMU_PLUGIN_CB_R_REGS, (void *)(pc << 12 | bits >> 20));
         return;
     }
     qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, what);
@@ -358,24 +351,37 @@ const char *symbol_at(uint64_t pc)
     return names[pc / 2 % NAMES].pc == pc && symbol ? symbol : "?";
 }
 
+/* In U-mode they trap. And a program has nothing to say to the model. */
+static bool for_the_kernel(enum kind kind)
+{
+    return kind == KIND_WFI || kind == KIND_XRET || kind == KIND_SFENCE || kind == KIND_CSR_WRITE ||
+           kind == KIND_MSCRATCH_WRITE || kind == KIND_SATP_WRITE || kind == KIND_HINT;
+}
+
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
     size_t count = qemu_plugin_tb_n_insns(tb), first = 0;
     uint64_t start = qemu_plugin_tb_vaddr(tb);
+    struct system_mode mode = system_mode(self);
     names[start / 2 % NAMES].pc = start;
     names[start / 2 % NAMES].symbol = qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0));
     qemu_plugin_register_vcpu_tb_exec_cond_cb(
         tb, on_limit, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_COND_GE, credit, CREDIT_LIMIT, NULL);
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
         qemu_plugin_tb_get_insn(tb, 0), QEMU_PLUGIN_INLINE_STORE_U64, pc_entry, start);
+    if (start == mode.trap_entry)
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            qemu_plugin_tb_get_insn(tb, 0), on_trap_entry, QEMU_PLUGIN_CB_R_REGS, NULL);
     for (size_t i = 0; i < count; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint32_t bits = 0;
         size_t bytes = qemu_plugin_insn_size(insn);
         qemu_plugin_insn_data(insn, &bits, bytes);
         enum kind kind = classify(bits, bytes);
-        instrument(insn, bits, kind);
+        if (mode.user && for_the_kernel(kind))
+            kind = KIND_PLAIN;
+        instrument(insn, bits, mode.bare, kind);
         if (kind != KIND_PLAIN || i + 1 == count) {
             qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
                 qemu_plugin_tb_get_insn(tb, first), QEMU_PLUGIN_INLINE_ADD_U64, credit, i + 1 - first);

@@ -10,7 +10,8 @@ COUNTERS = {
     "ipi": ("IPI", "IPIs"),
 }
 # What the model's caches did besides, in all of the machine: its causes of cycles say the same in cycles.
-MODELS_OWN = ("insns", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "model_ipi", "rescue")
+MODELS_OWN = ("insns", "invalidation", "l2_hit", "llc_hit", "dram", "tlb_miss", "tlb_miss_user", "walk_cycles", "sfence_page",
+              "sfence_all", "page_fault", "model_ipi", "rescue", "stale")
 # Counted in cycles, and so comparable with what an operation costs; the others are events.
 WAIT = "lock_wait_cycles"
 

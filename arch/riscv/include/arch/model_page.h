@@ -42,8 +42,14 @@
     X(LLC_HITS, "llc_hit")                                                                                   \
     X(DRAM, "dram")                                                                                          \
     X(TLB_MISSES, "tlb_miss") /* page-table walks */                                                         \
+    X(TLB_MISSES_USER, "tlb_miss_user") /* those of addresses in the lower half */                           \
+    X(WALK_CYCLES, "walk_cycles") /* that walks took: the most of "tlb" */                                   \
+    X(SFENCE_PAGES, "sfence_page") /* sfence.vma of one address, the firmware's, too */                      \
+    X(SFENCE_ALL, "sfence_all") /* and of all */                                                             \
+    X(FAULTS, "page_fault") /* traps of the kernel's with such a cause */                                    \
     X(IPIS, "model_ipi")                                                                                     \
-    X(RESCUES, "rescue") /* the model had to let harts go to prevent a hang: not a valid point */
+    X(RESCUES, "rescue") /* the model had to let harts go to prevent a hang: not a valid point */            \
+    X(STALE, "stale") /* uses of translations that a shootdown should have removed: nor is that one */
 
 enum model_stat {
 #define MODEL_STAT_ENUM(id, name) MODEL_STAT_##id,
@@ -54,7 +60,7 @@ enum model_stat {
 };
 
 #define MODEL_PAGE_MAGIC   0x4c45444f4d534148ull /* "HASMODEL" */
-#define MODEL_PAGE_VERSION 3 /* of this layout and these lists */
+#define MODEL_PAGE_VERSION 4 /* of this layout and these lists */
 
 #define MODEL_HARTS_MAX 64
 
