@@ -38,6 +38,10 @@ static const struct workload *const workloads[] = {
     &workload_model_write_packed,
     &workload_model_write_padded,
     &workload_model_ipi,
+    &workload_model_switch,
+    &workload_model_flush,
+    &workload_model_fault,
+    &workload_model_stale,
 };
 
 const struct workload *workload_at(size_t i)

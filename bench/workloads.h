@@ -39,5 +39,9 @@ extern const struct workload workload_model_amo_private;
 extern const struct workload workload_model_write_packed;
 extern const struct workload workload_model_write_padded;
 extern const struct workload workload_model_ipi;
+extern const struct workload workload_model_switch;
+extern const struct workload workload_model_flush;
+extern const struct workload workload_model_fault;
+extern const struct workload workload_model_stale;
 
 #endif

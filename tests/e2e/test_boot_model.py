@@ -1,5 +1,6 @@
 """The machine model from outside: the same bytes whatever the host does, the curves it is there for, and its errors."""
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -110,6 +111,19 @@ class ByHandTest(support.TestCase):
         self.assertIn("deadlock", done.err)
         for hart in range(4):
             self.assertRegex(done.err, rf"hart {hart} spins on a line at pc 0x[0-9a-f]+ in ticket_wait")
+
+    def test_stale_translations_are_reported(self):
+        words = "bench=model.stale harts=4 trial_cycles=60000 clock=model"
+        done = self.boot(words, 4)
+        self.assert_ok(done)
+        self.assertNotIn("stale translation", done.err)
+        use = r"error: model: hart 3 at pc 0x[0-9a-f]+ in stale uses a stale translation of 0x40000000: "
+        for plant, why in (("flush", r"the shootdown had returned on hart 0 at pc 0x[0-9a-f]+\n"),
+                           ("asid", "address space id 1 had another table and was not flushed\n")):
+            done = self.boot(f"{words} tlb_plant={plant}", 4)
+            self.assertEqual(done.status, 1, str(done))
+            self.assertEqual(len(re.findall(use + why, done.err)), 2, done.err)      # once a trial
+            self.assertIn("translations were used 2 times behind the shootdown", done.out)
 
     def test_a_kernel_without_a_model_says_so(self):
         done = self.boot("bench=frame.churn clock=model", 2, plugin=False)

@@ -9,7 +9,7 @@ import os
 import sys
 import textwrap
 
-from . import experiments, experiments_locks, host
+from . import experiments, experiments_locks, experiments_tlb, host
 from .failure import Failure
 from .lab import Lab
 from .model import PROFILE_DEFAULT, find_profile
@@ -24,7 +24,8 @@ WIDTHS = 42, 27, 18        # of the columns; with the verdict within 100
 EXPERIMENTS = (
     experiments.chase, experiments.ping_pong, experiments.shared_atomic_cost, experiments.atomics,
     experiments.false_sharing, experiments_locks.test_and_set, experiments_locks.ticket, experiments_locks.mcs,
-    experiments.interrupts, experiments.quantum, experiments.repeats,
+    experiments.interrupts, experiments_tlb.switch, experiments_tlb.flush, experiments_tlb.fault, experiments_tlb.stale,
+    experiments.quantum, experiments.repeats,
 )
 
 
