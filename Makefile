@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # --- what may be said on the command line ----------------------------------------------------------
 
 # Read by tools/run, which checks their values and explains them (tools/run --help).
-RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU CALLS KERNEL
+RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU CALLS KERNEL IPI
 # SECONDS is no plain environment variable in bash: it goes by another name.
 MAKE_VARIABLES  := SECONDS CROSS HOST_CC V
 VALID_VARIABLES := $(sort $(RUN_VARIABLES) $(MAKE_VARIABLES))

@@ -14,6 +14,7 @@
 #include "kernel/initrd.h"
 #include "kernel/monitor.h"
 #include "kernel/record.h"
+#include "kernel/shootdown_keys.h"
 #include "kernel/sched.h"
 #include "kernel/user_trap.h"
 #include "kernel/version.h"
@@ -155,6 +156,15 @@ static void configure(void)
         give_up("%s", text);
 }
 
+static void choose_interrupts(void)
+{
+    char text[200];
+    struct buffer_writer why;
+    buffer_writer_init(&why, text, sizeof(text));
+    if (ipi_settle(&machine, &why.writer))
+        give_up("%s", text);
+}
+
 static void start_clock(void)
 {
     static const char *const missing[] = {
@@ -253,6 +263,7 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
         give_up("the firmware lacks SBI extension %s; OpenSBI 1.5 has it", missing);
     struct fdt_range fdt = read_machine(PADDR(fdt_address));
     configure();
+    choose_interrupts();
     if (smp_adopt_boot_hart(machine.hartids, machine.nharts, (hart_id_t){hart_id}))
         give_up("hart id %lu booted but is not in the device tree", hart_id);
     start_clock();

@@ -228,6 +228,94 @@ static int read_harts(struct reading *reading)
     return check_harts(reading);
 }
 
+/* The harts' interrupt controllers are children of their nodes. */
+static bool is_controller_of(const struct fdt *fdt, struct fdt_node cpu, uint64_t phandle)
+{
+    struct fdt_node controller;
+    uint64_t own;
+
+    return fdt_child(fdt, cpu, "interrupt-controller", &controller) == 0 &&
+           fdt_cells(fdt, controller, "phandle", 1, &own) == 0 && own == phandle;
+}
+
+/* The place among the machine's harts of the one whose interrupt controller that is; nharts if it is none of them. */
+static unsigned hart_of_controller(const struct reading *reading, struct fdt_node cpus, uint64_t phandle)
+{
+    const struct fdt *fdt = reading->fdt;
+    const struct machine *machine = reading->machine;
+    struct fdt_node cpu;
+    struct fdt_range id;
+
+    for (int walk = fdt_first_child(fdt, cpus, &cpu); walk == 0; walk = fdt_next_sibling(fdt, cpu, &cpu)) {
+        if (!is_controller_of(fdt, cpu, phandle) || fdt_reg(fdt, cpus, cpu, 0, &id) != 0)
+            continue;
+        for (unsigned i = 0; i < machine->nharts; i++) {
+            if (machine->hartids[i] == id.base)
+                return i;
+        }
+    }
+    return machine->nharts;
+}
+
+#define IMSIC_PAGE_BYTES 4096
+#define IRQ_S_EXTERNAL   9
+
+static uint64_t cell_at(const struct fdt_property *property, uint32_t i)
+{
+    const uint8_t *byte = property->value + 4 * (size_t)i;
+
+    return (uint64_t)byte[0] << 24 | (uint64_t)byte[1] << 16 | (uint64_t)byte[2] << 8 | byte[3];
+}
+
+/* One page, and those of its guests, for each pair of a controller and a line, in that order. Those of M-mode have another line. */
+static int add_imsic(struct reading *reading, struct fdt_node soc, struct fdt_node cpus, struct fdt_node node)
+{
+    const struct fdt *fdt = reading->fdt;
+    struct machine *machine = reading->machine;
+    struct fdt_property pairs;
+    struct fdt_range pages;
+    uint64_t guest_bits = 0;
+
+    if (fdt_property(fdt, node, "interrupts-extended", &pairs) != 0 || pairs.bytes % 8 != 0 ||
+        fdt_reg(fdt, soc, node, 0, &pages) != 0 || wraps(&pages) ||
+        optional(fdt_cells(fdt, node, "riscv,guest-index-bits", 1, &guest_bits)) != 0 || guest_bits > 7)
+        return fail(reading, ERR_FORMAT, "malformed IMSIC");
+    uint64_t stride = (uint64_t)IMSIC_PAGE_BYTES << guest_bits;
+    for (uint32_t i = 0; i < pairs.bytes / 8; i++) {
+        if (cell_at(&pairs, 2 * i + 1) != IRQ_S_EXTERNAL)
+            continue;
+        unsigned hart = hart_of_controller(reading, cpus, cell_at(&pairs, 2 * i));
+        if ((i + 1) * stride > pages.bytes)
+            return fail(reading, ERR_RANGE, "an IMSIC with fewer pages than harts");
+        if (hart < machine->nharts)
+            machine->imsic[hart] = pages.base + i * stride;
+    }
+    return 0;
+}
+
+/* One for all harts, or none: a machine where only some have one is as one that has none. */
+static int read_imsic(struct reading *reading)
+{
+    const struct fdt *fdt = reading->fdt;
+    struct machine *machine = reading->machine;
+    struct fdt_node soc, cpus, node;
+    bool all = true;
+    int error = 0;
+
+    if (fdt_child(fdt, reading->root, "soc", &soc) != 0 || fdt_child(fdt, reading->root, "cpus", &cpus) != 0)
+        return 0;
+    for (int walk = fdt_first_child(fdt, soc, &node); walk == 0 && error == 0;
+         walk = fdt_next_sibling(fdt, node, &node)) {
+        if (fdt_is_compatible(fdt, node, "riscv,imsics") && is_enabled(fdt, node))
+            error = add_imsic(reading, soc, cpus, node);
+    }
+    for (unsigned i = 0; i < machine->nharts; i++)
+        all = all && machine->imsic[i] != 0;
+    if (!all)
+        memset(machine->imsic, 0, sizeof(machine->imsic));
+    return error;
+}
+
 static int read_initrd(struct reading *reading, struct fdt_node chosen)
 {
     struct fdt_range *initrd = &reading->machine->initrd;
@@ -298,6 +386,8 @@ int machine_read(struct machine *machine, const struct fdt *fdt, const char **wh
         error = read_reserved(&reading);
     if (error == 0)
         error = read_harts(&reading);
+    if (error == 0)
+        error = read_imsic(&reading);
     if (error == 0)
         error = read_chosen(&reading);
     *what = reading.what;

@@ -20,6 +20,8 @@ struct machine {
     struct fdt_range initrd; /* bytes 0: none */
     uint64_t hartids[MACHINE_HARTS_MAX];
     unsigned nharts;
+    uint64_t imsic
+        [MACHINE_HARTS_MAX]; /* of each of them the page of its S-level interrupt file; all 0: there is no IMSIC */
     uint64_t timebase_hz;
     struct fdt_range
         exit_device; /* of SiFive's test finisher, by which QEMU's exit status is set; bytes 0: none */

@@ -1,16 +1,19 @@
 /*
- * Inter-processor interrupts: a request is a bit in the target's word, raised by an SBI call. The bit is set
+ * Inter-processor interrupts: a request is a bit in the target's word, raised by an SBI call or a store. The bit is set
  * before the interrupt and taken by exchange, so that requests merge and none is lost.
  */
 #include "smp/ipi.h"
 #include "arch/atomic.h"
 #include "arch/cpu.h"
+#include "arch/imsic.h"
 #include "arch/sbi.h"
 #include "arch/trap.h"
 #include "arch/user.h"
 #include "smp/call.h"
 #include "smp/shootdown_private.h"
 #include "trace/counter.h"
+
+static const struct ipi_means *means = &ipi_sbi;
 
 static _Atomic uint32_t halted;
 
@@ -53,9 +56,22 @@ void ipi_poll(void)
         atomic_fetch_sub_explicit(&ping.missing, 1, memory_order_release);
 }
 
+void ipi_choose(const struct ipi_means *chosen)
+{
+    means = chosen;
+}
+
+const struct ipi_means *ipi_chosen(void)
+{
+    return means;
+}
+
+/* The software interrupt is always taken: a firmware may raise it for reasons of its own. */
 void ipi_init(void)
 {
     trap_set_ipi(ipi_poll);
+    if (means->init)
+        means->init();
     csr_set(sie, INTERRUPT_SOFTWARE);
 }
 
@@ -79,13 +95,24 @@ bool ipi_request(unsigned hart, enum hart_request request)
     return or_release(&harts[hart].requests, request) == 0;
 }
 
-void ipi_raise(hart_mask_t to)
+static void raise_by_sbi(hart_mask_t to)
 {
-    counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
     while (to.bits) {
         uint64_t base, ids = ipi_take_ids(&to, &base);
         sbi_send_ipi(ids, base);
     }
+}
+
+static void raise_by_imsic(hart_mask_t to)
+{
+    HART_MASK_FOR_EACH (hart, to)
+        imsic_send((unsigned)hart);
+}
+
+void ipi_raise(hart_mask_t to)
+{
+    counter_add(COUNTER_IPI_SEND, hart_mask_count(to));
+    means->raise(to);
 }
 
 void ipi_send(hart_mask_t to, enum hart_request request)
@@ -104,3 +131,6 @@ void ipi_ping(hart_mask_t to)
     while (atomic_load_explicit(&ping.missing, memory_order_acquire) != 0)
         cpu_relax();
 }
+
+const struct ipi_means ipi_sbi = {.name = "sbi", .raise = raise_by_sbi};
+const struct ipi_means ipi_imsic = {.name = "imsic", .init = imsic_init_hart, .raise = raise_by_imsic};

@@ -1,8 +1,22 @@
-/* Inter-processor interrupts: requests to other harts, sent through SBI, acted on in the interrupt. */
+/* Inter-processor interrupts: requests to other harts, acted on in the interrupt. */
 #ifndef SMP_IPI_H
 #define SMP_IPI_H
 
 #include "smp/hart.h"
+
+/* How an interrupt is raised. */
+struct ipi_means {
+    const char *name;
+    void (*init)(void); /* on each hart, interrupts off; NULL: nothing to do */
+    void (*raise)(hart_mask_t to);
+};
+
+extern const struct ipi_means ipi_sbi; /* by the firmware */
+extern const struct ipi_means ipi_imsic; /* by the machine: arch/imsic.h */
+
+/** ipi_choose - by which means; boot code, before the first ipi_init(). ipi_chosen - which it was. */
+void ipi_choose(const struct ipi_means *means);
+const struct ipi_means *ipi_chosen(void);
 
 /** ipi_init - this hart takes software interrupts from now on. Boot code, once a hart, interrupts off. */
 void ipi_init(void);

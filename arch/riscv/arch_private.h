@@ -15,6 +15,9 @@ void trap_handle(struct trap_frame *frame);
 bool uaccess_is_at(uint64_t pc);
 uint64_t uaccess_fault_pc(void);
 
+/** imsic_claim - take note of an interrupt of imsic.h, before what it is about is looked at. */
+void imsic_claim(void);
+
 /** panic_trap - the end of a run by an exception that nobody expects: registers and backtrace. */
 void panic_trap(const struct trap_frame *frame) NORETURN;
 

@@ -20,19 +20,6 @@
 #define SBI_SRST_NO_REASON 0
 #define SBI_SRST_FAILURE   1
 
-static struct sbi_result sbi_call5(long extension, long function, const uint64_t argument[5])
-{
-    register uint64_t a0 __asm__("a0") = argument[0];
-    register uint64_t a1 __asm__("a1") = argument[1];
-    register uint64_t a2 __asm__("a2") = argument[2];
-    register uint64_t a3 __asm__("a3") = argument[3];
-    register uint64_t a4 __asm__("a4") = argument[4];
-    register long a6 __asm__("a6") = function;
-    register long a7 __asm__("a7") = extension;
-    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
-    return (struct sbi_result){.error = (long)a0, .value = (long)a1};
-}
-
 static struct sbi_result sbi_call(long extension, long function, uint64_t arg0, uint64_t arg1, uint64_t arg2)
 {
     register uint64_t a0 __asm__("a0") = arg0;
@@ -41,6 +28,20 @@ static struct sbi_result sbi_call(long extension, long function, uint64_t arg0, 
     register long a6 __asm__("a6") = function;
     register long a7 __asm__("a7") = extension;
     __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
+    return (struct sbi_result){.error = (long)a0, .value = (long)a1};
+}
+
+static struct sbi_result sbi_call5(
+    long extension, long function, uint64_t arg0, uint64_t arg1, uint64_t arg2, uint64_t arg3, uint64_t arg4)
+{
+    register uint64_t a0 __asm__("a0") = arg0;
+    register uint64_t a1 __asm__("a1") = arg1;
+    register uint64_t a2 __asm__("a2") = arg2;
+    register uint64_t a3 __asm__("a3") = arg3;
+    register uint64_t a4 __asm__("a4") = arg4;
+    register long a6 __asm__("a6") = function;
+    register long a7 __asm__("a7") = extension;
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
     return (struct sbi_result){.error = (long)a0, .value = (long)a1};
 }
 
@@ -94,8 +95,8 @@ struct sbi_result sbi_remote_flush(uint64_t mask, uint64_t base, vaddr_t start, 
     /* All addresses begin at 0, and are as many as that says. */
     uint64_t first = bytes == SBI_FLUSH_ALL ? 0 : start.value;
     fence_before_waking();
-    return sbi_call5(SBI_EXT_RFNC, asid == SBI_EVERY_ASID ? SBI_RFNC_VMA : SBI_RFNC_VMA_ASID,
-        (const uint64_t[5]){mask, base, first, bytes, asid});
+    return sbi_call5(SBI_EXT_RFNC, asid == SBI_EVERY_ASID ? SBI_RFNC_VMA : SBI_RFNC_VMA_ASID, mask, base,
+        first, bytes, asid);
 }
 
 void sbi_set_timer(uint64_t when)

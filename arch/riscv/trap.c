@@ -1,5 +1,6 @@
 /*
- * Traps from the kernel's own code: software interrupts go to smp/'s handler, the timer's to the scheduler's, which lets
+ * Traps from the kernel's own code: software interrupts, and external ones, which are the same by another way (imsic.h), go to
+ * smp/'s handler, the timer's to the scheduler's, which lets
  * it come only while programs run, and an exception is the end of the run unless a test has announced it or it is in an
  * access to a program's memory.
  */
@@ -94,10 +95,18 @@ static void software_interrupt(void)
         ipi_handler();
 }
 
+static void external_interrupt(void)
+{
+    imsic_claim();
+    if (ipi_handler)
+        ipi_handler();
+}
+
 bool trap_interrupt(uint64_t cause)
 {
     switch (cause) {
     case SCAUSE_SOFTWARE: software_interrupt(); return true;
+    case SCAUSE_EXTERNAL: external_interrupt(); return true;
     case SCAUSE_TIMER:
         if (timer_handler)
             timer_handler();

@@ -91,16 +91,22 @@ static int map_image(void)
     return error ? error : map_part_of_image(_data, _image_end, RW);
 }
 
+static int map_registers(uint64_t base, uint64_t bytes)
+{
+    uint64_t first = ALIGN_DOWN(base, (uint64_t)PAGE_BYTES);
+    uint64_t end = ALIGN_UP(base + bytes, (uint64_t)PAGE_BYTES);
+    if (bytes == 0 || end > MMIO_MAP_BYTES)
+        return 0;
+    return page_table_map(&kernel_table, VADDR(MMIO_MAP_BASE + first), PADDR(first), end - first, RW, 0);
+}
+
 /* The registers that the kernel uses, and no others. */
 static int map_devices(const struct machine *machine)
 {
-    const struct fdt_range *exit = &machine->exit_device;
-    uint64_t first = ALIGN_DOWN(exit->base, (uint64_t)PAGE_BYTES);
-    uint64_t end = ALIGN_UP(exit->base + exit->bytes, (uint64_t)PAGE_BYTES);
-    if (exit->bytes == 0 || end > MMIO_MAP_BYTES)
-        return 0;
-    vaddr_t at = VADDR(MMIO_MAP_BASE + first);
-    return page_table_map(&kernel_table, at, PADDR(first), end - first, RW, 0);
+    int error = map_registers(machine->exit_device.base, machine->exit_device.bytes);
+    for (unsigned i = 0; i < machine->nharts && !error && machine->imsic[i] != 0; i++)
+        error = map_registers(machine->imsic[i], PAGE_BYTES);
+    return error;
 }
 
 static int map_block(const void *vaddr, unsigned order)

@@ -203,18 +203,31 @@ void guest_abandon(void)
 
 /* --- interrupts --- */
 
-/* The machine-level software interrupt words of the ACLINT, one a hart. */
-#define MSWI_BASE 0x2000000ull
+/* The machine-level software interrupt words of the ACLINT, one a hart; and where there is an IMSIC (aia=aplic-imsic), the pages
+ * of the harts' interrupt files of M-mode, for the firmware, and S-mode, for the kernel. */
+#define MSWI_BASE        0x2000000ull
+#define IMSIC_M_BASE     0x24000000ull
+#define IMSIC_S_BASE     0x28000000ull
+#define IMSIC_PAGE_BYTES 0x1000ull
 
 /* The test finisher, whose register powers the machine off: for the firmware, and where the kernel maps it
  * (MMIO_MAP_BASE in arch/layout.h). */
 #define POWER_OFF        0x100000ull
 #define POWER_OFF_MAPPED (0xffffffffc0000000ull + POWER_OFF)
 
+static bool is_file_of(uint64_t paddr, uint64_t base, uint64_t *hart)
+{
+    *hart = (paddr - base) / IMSIC_PAGE_BYTES;
+    return paddr >= base && *hart < nharts;
+}
+
 /* Which hart a store to this physical address interrupts; nharts for none. */
 static uint64_t interrupted_hart(uint64_t paddr)
 {
-    uint64_t hart = (paddr - MSWI_BASE) / 4;
+    uint64_t hart;
+    if (is_file_of(paddr, IMSIC_M_BASE, &hart) || is_file_of(paddr, IMSIC_S_BASE, &hart))
+        return hart;
+    hart = (paddr - MSWI_BASE) / 4;
     return paddr >= MSWI_BASE && hart < nharts ? hart : nharts;
 }
 

@@ -20,7 +20,7 @@ from .table import caveat, table
 from .units import Symbols
 
 ACCEPTED = ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
-            "TIMEOUT", "QEMU")
+            "TIMEOUT", "QEMU", "IPI")
 CONSOLE_TAIL_LINES = 15
 
 

@@ -10,7 +10,7 @@ from .model import PROFILE_DEFAULT, Model, default_memory
 from .qemu import Interrupted, Interrupts, Qemu
 from .results import ROOT, dump
 
-ACCEPTED = ("COUNT", "HARTS", "CLOCK", "PROFILE", "BENCH", "MEM", "ARGS", "TIMEOUT", "QEMU")
+ACCEPTED = ("COUNT", "HARTS", "CLOCK", "PROFILE", "BENCH", "MEM", "ARGS", "TIMEOUT", "QEMU", "IPI")
 TAIL_LINES = 20
 ELF = os.path.join(ROOT, "build", "release", "hartscale.elf")
 

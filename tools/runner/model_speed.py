@@ -7,7 +7,7 @@ import resource
 from .lab import Lab, Trial
 from .validate import profile_of
 
-ACCEPTED = ("PROFILE", "QEMU")
+ACCEPTED = ("PROFILE", "QEMU", "IPI")
 # (what, the kernel's words, harts, cycles of the short and the long trial, the rate to aim for)
 CASES = (
     ("1 hart, arithmetic (lock.counter, gap 10000)", "bench=lock.counter lock=tas gap=10000", 1, (20000000, 220000000), 100e6),

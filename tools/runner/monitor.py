@@ -11,7 +11,7 @@ from .failure import Failure
 from .qemu import Qemu
 from .results import ROOT
 
-ACCEPTED = ("HARTS", "MEM", "FRAME", "HEAP", "LOCK", "ARGS", "QEMU")
+ACCEPTED = ("HARTS", "MEM", "FRAME", "HEAP", "LOCK", "ARGS", "QEMU", "IPI")
 
 # Nothing is measured but by commands typed in, which take every variant: what is chosen is what the kernel itself runs on.
 KERNEL_KEYS = {"FRAME": "kernel.frame", "HEAP": "kernel.heap", "LOCK": "kernel.lock"}

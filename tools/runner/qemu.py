@@ -44,6 +44,7 @@ class Qemu:
         if path is None:
             raise Failure(f"{name} was not found: tools/setup installs it (QEMU {QEMU_MAJOR_MIN} or newer is needed)")
         self.path = path
+        self.imsic = settings.imsic()
         self.version = self._read_version()
         if int(self.version.split(".")[0]) < QEMU_MAJOR_MIN:
             raise Failure(f"{path} is QEMU {self.version}, which is too old: {QEMU_MAJOR_MIN} or newer is needed,"
@@ -64,7 +65,10 @@ class Qemu:
         """The whole command line. initrd: the path of an archive of files for the guest."""
         if not os.path.exists(elf):
             raise Failure(f"{elf} has not been built: run `make {os.path.basename(os.path.dirname(elf))}`")
-        return [self.path, "-machine", "virt", "-cpu", CPU, "-smp", str(harts), "-m", memory,
+        machine = "virt"
+        if self.imsic:
+            machine, bootargs = "virt,aia=aplic-imsic", f"{bootargs} ipi=imsic"
+        return [self.path, "-machine", machine, "-cpu", CPU, "-smp", str(harts), "-m", memory,
                 "-accel", "tcg,thread=multi", "-display", "none", *serial, "-no-reboot", "-bios", "default", "-kernel", elf,
                 *(["-initrd", initrd] if initrd else []), "-append", bootargs]
 
@@ -73,7 +77,7 @@ class Qemu:
         would stop all harts at once, which those that wait for their turn in the model cannot do: 512 MiB never
         fill."""
         command = self.command(elf, harts, memory, bootargs, initrd=initrd)
-        command[command.index("virt")] = "virt,memory-backend=ram"
+        command[command.index("-machine") + 1] += ",memory-backend=ram"
         command[command.index("tcg,thread=multi")] = "tcg,thread=multi,tb-size=512"
         return [*command, "-object", f"memory-backend-file,id=ram,size={memory},mem-path={ram},share=on",
                 "-seed", "1", "-plugin", model.plugin(ram, extra)]

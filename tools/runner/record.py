@@ -11,7 +11,7 @@ from .plan import Plan
 from .qemu import Interrupted, Interrupts
 
 ACCEPTED = ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "PROFILE", "QUICK", "MEM", "OUT", "CALLS", "KERNEL", "ARGS", "TIMEOUT",
-            "QEMU")
+            "QEMU", "IPI")
 BENCH_DEFAULT, HEAP_DEFAULT = "heap.churn", "bestfit"
 CALLS_DEFAULT = 1000000
 

@@ -32,6 +32,8 @@ VARIABLES = {
     "OUT": "folder for the results (default results/<date>-<commit>); of record, the file",
     "CALLS": "how many heap calls to record at most; a change of size counts twice (default 1000000)",
     "KERNEL": "1: record the kernel's own heap, from boot to the end of the benchmark",
+    "IPI": "how harts interrupt each other: sbi, through the firmware (default), or imsic, by their own stores, on a machine that"
+           " has that",
     "ARGS": "more words for the kernel's command line",
     "TIMEOUT": "seconds without a word from the guest until it counts as hung (default 120)",
     "SECONDS": "how long to stress (default 30)",
@@ -115,6 +117,12 @@ class Settings:
         if text not in ("0", "1"):
             raise Failure(f"{name}={text}: expected 0 or 1")
         return text == "1"
+
+    def imsic(self):
+        text = self.text("IPI", "sbi")
+        if text not in ("sbi", "imsic"):
+            raise Failure(f"IPI={text}: no such means (valid: sbi imsic)")
+        return text == "imsic"
 
     def clock(self, default="model"):
         text = self.text("CLOCK", default)

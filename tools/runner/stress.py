@@ -8,7 +8,7 @@ from .qemu import Interrupted, Interrupts, Machine, Qemu, Stall
 from .results import ROOT
 from .session import Session
 
-ACCEPTED = ("SECONDS", "SEED", "HARTS", "FRAME", "HEAP", "LOCK", "PLANT", "MEM", "ARGS", "TIMEOUT", "QEMU")
+ACCEPTED = ("SECONDS", "SEED", "HARTS", "FRAME", "HEAP", "LOCK", "PLANT", "MEM", "ARGS", "TIMEOUT", "QEMU", "IPI")
 # What bringing up, pausing for validation and winding down may add to the seconds asked for.
 OVERHEAD_S = 120
 

@@ -14,7 +14,7 @@ from .results import RESULTS
 from .units import si
 from .validate import counter, profile_of, write
 
-ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU")
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU", "IPI")
 BENCH_DEFAULT = "frame.churn,frame.batch,frame.random,lock.counter"
 HARTS_DEFAULT = (8,)
 QUICK_CYCLES = 60000

@@ -24,7 +24,7 @@ from .results import ROOT
 from .session import Session
 from .tap import Tap, Test
 
-ACCEPTED = ("T", "QEMU", "MEM", "HARTS", "ARGS")
+ACCEPTED = ("T", "QEMU", "IPI", "MEM", "HARTS", "ARGS")
 GUEST_HARTS = (1, 2, 5, 8)
 # On each heap the kernel boots and does what concerns its own memory; the whole suite runs on the default one.
 HEAP_HARTS = 2

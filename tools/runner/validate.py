@@ -18,7 +18,7 @@ from .profile import Profile
 from .results import RESULTS
 from .validate_figures import curve_trials, draw
 
-ACCEPTED = ("PROFILE", "JOBS", "OUT", "QEMU")
+ACCEPTED = ("PROFILE", "JOBS", "OUT", "QEMU", "IPI")
 WIDTHS = 42, 27, 18        # of the columns; with the verdict within 100
 
 EXPERIMENTS = (

@@ -18,9 +18,11 @@
 /* sie and sip */
 #define INTERRUPT_SOFTWARE (1ul << 1)
 #define INTERRUPT_TIMER    (1ul << 5)
+#define INTERRUPT_EXTERNAL (1ul << 9)
 
 #define SCAUSE_INTERRUPT (1ul << 63)
 #define SCAUSE_SOFTWARE  (SCAUSE_INTERRUPT | 1)
+#define SCAUSE_EXTERNAL  (SCAUSE_INTERRUPT | 9)
 #define SCAUSE_TIMER     (SCAUSE_INTERRUPT | 5)
 
 #define SCAUSE_ILLEGAL          2
