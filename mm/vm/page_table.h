@@ -16,40 +16,14 @@
 #define MM_VM_PAGE_TABLE_H
 
 #include "arch/pte.h"
-#include "smp/epoch.h"
-#include "smp/hart.h"
+#include "mm/vm/table_page.h"
 #include "smp/lock.h"
-
-/* The walkers of other harts read entries at any time, so each is written whole. */
-typedef _Atomic uint64_t entry_t;
 
 /* Who may change what at the same time (`ptlock=`). */
 enum table_locking {
     TABLE_LOCK_SPACE, /* one lock a table: all of its half */
     TABLE_LOCK_NODE, /* a lock in each frame of it: docs/page-tables.md */
 };
-
-#define TABLE_STALE 1u /* in no tree any more: who found it begins again */
-
-/* What is known about a frame that is a table, beside its contents. All but the lock is under the lock that `ptlock` says, and of
- * a frame that is no table none of it has a meaning. */
-struct table_page {
-    _Atomic uint32_t lock; /* TABLE_LOCK_NODE: 1 while taken */
-    uint16_t live; /* entries that are not zero: it says when a table is empty */
-    uint8_t level;
-    uint8_t flags;
-    union {
-        hart_mask_t harts; /* that may have translations from here; kept by who needs it (`tracked`) */
-        struct table_source *source; /* once it is retired */
-    };
-    union {
-        uint32_t pins; /* harts whose hint it is: it stays when it is empty */
-        pfn_t next; /* outside of the tree: spare and emptied ones */
-        struct epoch_entry retired;
-    };
-} CACHE_ALIGNED; /* 32 bytes would do, but harts that work in tables of their own would meet in their locks' lines */
-
-_Static_assert(sizeof(struct table_page) == CACHE_LINE_BYTES, "mm/memory.c has one for each frame");
 
 /* Where the frames of tables come from. */
 struct table_source {

@@ -21,6 +21,7 @@ int page_table_init(struct page_table *table, struct table_source *source, enum 
     table->root = table_take_frame(source);
     if (pfn_is_none(table->root))
         return ERR_NO_MEMORY;
+    table_page_begin(table_page(table, table->root), PAGE_LEVEL_ROOT);
     for (size_t i = PAGE_ENTRIES / 2; kernel && i < PAGE_ENTRIES; i++)
         store_relaxed(table_entry(table->root, 0, 0) + i,
             entry_load(table_entry(kernel->root, 0, 0) + i).bits); /* no hart knows the root yet */
@@ -60,8 +61,7 @@ int page_table_keep(struct page_table *table, vaddr_t vaddr)
     pfn_t child = table_take_frame(table->source);
     if (pfn_is_none(child))
         return ERR_NO_MEMORY;
-    table_page(table, child)->level = PAGE_LEVEL_ROOT - 1;
-    table_page(table, child)->live = 0;
+    table_page_begin(table_page(table, child), PAGE_LEVEL_ROOT - 1);
     table_link(table_page(table, table->root), entry, child, PTE_KEPT);
     return 0;
 }

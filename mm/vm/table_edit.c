@@ -7,7 +7,7 @@
 #include "lib/error.h"
 #include "mm/vm/table_lock.h"
 
-/* What an entry becomes of which [page, next) is in the range. */
+/* What an entry above level 0 becomes of which [page, next) is in the range. */
 static pte_t decide(struct table_edit *edit, pte_t old, size_t page, size_t next, unsigned level)
 {
     if (next - page == page_level_pages(level))
@@ -23,11 +23,21 @@ static bool is_descend(pte_t pte)
 
 /* --- the first pass ---------------------------------------------------------------------------------- */
 
+/* Of one table of level 0. */
+static int plan_entries(struct table_edit *edit, const entry_t *entry, size_t first, size_t end)
+{
+    for (size_t page = first; page < end && !edit->error; page++, entry++)
+        (void)edit->change(edit, entry_load(entry), page, 0);
+    return edit->error;
+}
+
 /* @table: PFN_NONE for one that is missing, whose entries would be parts of @whole. Returns 0 or why not. */
 static int plan(struct table_edit *edit, pfn_t table, pte_t whole, unsigned level, size_t first, size_t end)
 {
     if (level == 0 && (pfn_is_none(table) || edit->sure))
         return 0; /* there is nothing below, and change() has been asked about the whole, or refuses nothing */
+    if (level == 0)
+        return plan_entries(edit, table_entry(table, first, 0), first, end);
     for (size_t page = first, next; page < end; page = next) {
         next = entry_end(page, end, level);
         pte_t old = pfn_is_none(table)
@@ -70,19 +80,29 @@ static void gather_leaf(struct table_edit *edit, const struct table_page *of, si
     gather->harts.bits |= of->harts.bits;
 }
 
-static void put(
-    struct table_edit *edit, struct table_page *of, entry_t *entry, pte_t new, size_t page, unsigned level)
+static void put(struct table_edit *edit, struct table_page *of, entry_t *entry, pte_t old, pte_t new,
+    size_t page, unsigned level)
 {
-    pte_t old = entry_load(entry);
     DEBUG_ASSERT(!pte_is_table(new));
     of->live = (uint16_t)(of->live + (new.bits != 0) - (old.bits != 0));
-    /* Relaxed: table_edit_run() has ordered what a frame holds before it; who flushes orders what is taken away before the
+    /* Relaxed: run_locked() has ordered what a frame holds before it; who flushes orders what is taken away before the
      * flush, on this hart and, by its interrupt, on others. sd. */
     store_relaxed(entry, new.bits);
     if (pte_is_valid(old))
         gather_leaf(edit, of, page, page + page_level_pages(level));
     if (edit->changed)
         edit->changed(edit, old, new, page, level);
+}
+
+static void write_entries(
+    struct table_edit *edit, struct table_page *of, entry_t *entry, size_t first, size_t end)
+{
+    for (size_t page = first; page < end; page++, entry++) {
+        pte_t old = entry_load(entry), new = edit->change(edit, old, page, 0);
+        DEBUG_ASSERT(!is_descend(new));
+        if (new.bits != old.bits)
+            put(edit, of, entry, old, new, page, 0);
+    }
 }
 
 static void write_below(struct table_edit *edit, pfn_t table, unsigned level, size_t first, size_t end);
@@ -111,6 +131,10 @@ static void grow(
 static void write_below(struct table_edit *edit, pfn_t table, unsigned level, size_t first, size_t end)
 {
     struct table_page *of = table_page(edit->table, table);
+    if (level == 0) {
+        write_entries(edit, of, table_entry(table, first, 0), first, end);
+        return;
+    }
     for (size_t page = first, next; page < end; page = next) {
         next = entry_end(page, end, level);
         entry_t *entry = table_entry(table, page, level);
@@ -125,7 +149,7 @@ static void write_below(struct table_edit *edit, pfn_t table, unsigned level, si
         if (is_descend(new))
             grow(edit, of, entry, level, page, next);
         else if (new.bits != old.bits)
-            put(edit, of, entry, new, page, level);
+            put(edit, of, entry, old, new, page, level);
     }
 }
 
@@ -147,13 +171,12 @@ static int run_locked(struct table_edit *edit)
     return 0;
 }
 
-int table_edit_run(struct table_edit *edit)
+static int run_anywhere(struct table_edit *edit)
 {
     struct page_table *table = edit->table;
-    edit->error = 0;
     edit->needed = 0;
     edit->spare = edit->unused = PFN_NONE;
-    edit->top = table_lock_top(table, edit->first, edit->end, 0, edit->hint, &edit->node, &edit->top_level);
+    edit->top = table_lock_top(table, edit->first, edit->end, 0, &edit->node, &edit->top_level);
     struct table_page *top = table_page(table, edit->top);
     if (edit->top_level > 0 && table_by_node(table))
         table_lock_below(table, edit->top, edit->top_level, edit->first, edit->end);
@@ -168,4 +191,28 @@ int table_edit_run(struct table_edit *edit)
     if (unlikely(emptied) && edit->gather)
         table_reclaim(table, edit->first, edit->top_level, edit->gather);
     return error;
+}
+
+/* The slot is that of the first page. No table comes or goes. */
+static int run_in_hint(struct table_edit *edit)
+{
+    struct table_slot slot;
+    int error = table_slot_lock(edit->table, edit->first, 0, edit->hint, &slot);
+    if (!error && !edit->sure)
+        error = plan_entries(edit, slot.entry, edit->first, edit->end);
+    if (!error) {
+        fence_writes(); /* as in run_locked() */
+        write_entries(edit, slot.page, slot.entry, edit->first, edit->end);
+    }
+    table_slot_unlock(&slot);
+    return error;
+}
+
+int table_edit_run(struct table_edit *edit)
+{
+    const struct table_hint *hint = edit->hint;
+    edit->error = 0;
+    if (hint && table_hint_matches(hint, edit->first) && table_hint_matches(hint, edit->end - 1))
+        return run_in_hint(edit);
+    return run_anywhere(edit);
 }

@@ -59,21 +59,13 @@ int table_edit_run(struct table_edit *edit);
  */
 struct table_hint {
     size_t unit; /* page / PAGE_ENTRIES + 1 */
-    pfn_t table;
+    struct table_page *page;
+    entry_t *entries;
 };
 
 static inline bool table_hint_matches(const struct table_hint *hint, size_t page)
 {
     return hint->unit == page / PAGE_ENTRIES + 1;
-}
-
-/** table_hint_adopt - a hint that is none becomes a table of level 0, whose lock is held. */
-static inline void table_hint_adopt(struct table_hint *hint, size_t page, pfn_t table, struct table_page *of)
-{
-    if (hint->unit != 0)
-        return;
-    *hint = (struct table_hint){.unit = page / PAGE_ENTRIES + 1, .table = table};
-    of->pins++;
 }
 
 /** table_hint_drop - the hart works elsewhere from now on, or the space ends. A table that is empty is gathered: if there is
@@ -99,18 +91,70 @@ struct table_slot {
  * Returns 0; ERR_RANGE for a page that is not of the table's half; ERR_NO_MEMORY, with SLOT_MAKE. One slot at a time, and no edit of
  * the table meanwhile. To sleep, or wait for other harts, the slot is let go.
  */
-int table_slot_lock(
+static inline int table_slot_lock(
     struct page_table *table, size_t page, unsigned flags, struct table_hint *hint, struct table_slot *slot);
 
 /** table_slot_set - write the entry: a leaf or mark, of the slot's level. What a frame that it shows holds is written before. */
-void table_slot_set(struct table_slot *slot, pte_t pte);
+static inline void table_slot_set(struct table_slot *slot, pte_t pte);
 
-void table_slot_unlock(struct table_slot *slot);
+static inline void table_slot_unlock(struct table_slot *slot);
 
 /** table_slot_harts - the harts that may have translations from the slot's table (`tracked`), to be changed by its holder. */
 static inline hart_mask_t *table_slot_harts(struct table_slot *slot)
 {
     return &slot->page->harts;
+}
+
+/* --- inline, as every fault goes through it -------------------------------------------------------------- */
+
+static inline bool table_by_node(const struct page_table *table)
+{
+    return table->locking == TABLE_LOCK_NODE;
+}
+
+/* The reverse of table_lock_top(), or of a hint's lock. */
+static inline void table_unlock_top(struct page_table *table, struct table_page *top, struct lock_node *node)
+{
+    if (likely(table_by_node(table)))
+        table_page_unlock(top);
+    else
+        lock_release(&table->lock, node);
+}
+
+int table_slot_lock_without_hint(
+    struct page_table *table, size_t page, unsigned flags, struct table_hint *hint, struct table_slot *slot);
+
+static inline int table_slot_lock(
+    struct page_table *table, size_t page, unsigned flags, struct table_hint *hint, struct table_slot *slot)
+{
+    if (unlikely(!hint || !table_hint_matches(hint, page)))
+        return table_slot_lock_without_hint(table, page, flags, hint, slot);
+    slot->table = table;
+    slot->page = hint->page;
+    slot->entry = hint->entries + page_index(page, 0);
+    slot->level = 0;
+    /* It is in the tree: it is pinned. */
+    if (likely(table_by_node(table)))
+        table_page_lock(slot->page);
+    else
+        lock_acquire(&table->lock, &slot->node);
+    /* Relaxed: only the lock's holder changes it. ld. */
+    slot->pte = PTE(atomic_load_explicit(slot->entry, memory_order_relaxed));
+    return 0;
+}
+
+static inline void table_slot_set(struct table_slot *slot, pte_t pte)
+{
+    if (slot->pte.bits == 0)
+        slot->page->live++;
+    /* Release (fence rw,w; sd), pairs with the walkers of other harts: what the frame holds is there before they see it. */
+    store_release(slot->entry, pte.bits);
+    slot->pte = pte;
+}
+
+static inline void table_slot_unlock(struct table_slot *slot)
+{
+    table_unlock_top(slot->table, slot->page, &slot->node);
 }
 
 #endif

@@ -44,6 +44,16 @@ static inline struct table_leaf leaf_of(pte_t pte, size_t page, unsigned level)
         .level = level};
 }
 
+/* A frame becomes an empty table, whatever it was before. The lock is free: who had it last let it go. */
+static inline void table_page_begin(struct table_page *page, unsigned level)
+{
+    page->live = 0;
+    page->level = (uint8_t)level;
+    page->flags = 0;
+    page->harts = hart_mask_none();
+    page->pins = 0;
+}
+
 static inline pfn_t table_take_frame(struct table_source *source)
 {
     return inject_due(INJECT_TABLE) ? PFN_NONE : source->alloc(source);

@@ -89,20 +89,12 @@ static pfn_t lock_by_node(
 }
 
 pfn_t table_lock_top(struct page_table *table, size_t first, size_t end, unsigned floor,
-    const struct table_hint *hint, struct lock_node *node, unsigned *level)
+    struct lock_node *node, unsigned *level)
 {
-    if (!hint || !table_hint_matches(hint, first) || !is_in_one_entry(first, end, 1)) {
-        if (table_by_node(table))
-            return lock_by_node(table, first, end, floor, level);
-        lock_acquire(&table->lock, node);
-        return find(table, first, end, floor, level);
-    }
     if (table_by_node(table))
-        table_page_lock(table_page(table, hint->table));
-    else
-        lock_acquire(&table->lock, node);
-    *level = 0; /* it is in the tree: it is pinned */
-    return hint->table;
+        return lock_by_node(table, first, end, floor, level);
+    lock_acquire(&table->lock, node);
+    return find(table, first, end, floor, level);
 }
 
 void table_lock_below(const struct page_table *table, pfn_t top, unsigned level, size_t first, size_t end)
@@ -132,7 +124,7 @@ void table_unlock_below(const struct page_table *table, pfn_t top, unsigned leve
 void table_lock_all(struct page_table *table, struct lock_node *node)
 {
     unsigned level;
-    table_lock_top(table, table->first, table->end, PAGE_LEVEL_ROOT, NULL, node, &level);
+    table_lock_top(table, table->first, table->end, PAGE_LEVEL_ROOT, node, &level);
     if (table_by_node(table))
         table_lock_below(table, table->root, PAGE_LEVEL_ROOT, table->first, table->end);
 }
@@ -196,10 +188,7 @@ pfn_t table_new(const struct page_table *table, pfn_t *spare, pte_t whole, unsig
     pfn_t pfn = table_chain_pop(table, spare);
     struct table_page *page = table_page(table, pfn);
     /* Nobody else knows the table: what links it orders all this. */
-    page->level = (uint8_t)level;
-    page->flags = 0;
-    page->harts = hart_mask_none();
-    page->pins = 0;
+    table_page_begin(page, level);
     page->live = whole.bits ? PAGE_ENTRIES : 0;
     for (size_t i = 0; whole.bits && i < PAGE_ENTRIES; i++)
         store_relaxed(
@@ -253,7 +242,7 @@ void table_reclaim(struct page_table *table, size_t page, unsigned level, struct
     bool goes_on = true;
     while (goes_on && ++level <= PAGE_LEVEL_ROOT) {
         unsigned found;
-        pfn_t parent = table_lock_top(table, page, page + 1, level, NULL, &node, &found);
+        pfn_t parent = table_lock_top(table, page, page + 1, level, &node, &found);
         /* If there is none of that level any more, another hart was here. */
         goes_on = found == level && reclaim_child(table, parent, level, page, gather);
         table_unlock_top(table, table_page(table, parent), &node);

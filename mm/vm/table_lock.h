@@ -14,54 +14,17 @@
 #include "mm/vm/table_edit.h"
 #include "mm/vm/table_entries.h"
 
-static inline bool table_by_node(const struct page_table *table)
-{
-    return table->locking == TABLE_LOCK_NODE;
-}
-
-/* Acquire, pairs with table_page_unlock(). amoswap.w.aq. */
-static inline bool table_page_take(struct table_page *page)
-{
-    return atomic_exchange_explicit(&page->lock, 1, memory_order_acquire) == 0;
-}
-
-void table_page_wait(struct table_page *page);
-
-/** table_page_lock, table_page_unlock - the lock of one frame. TABLE_LOCK_NODE only. */
-static inline void table_page_lock(struct table_page *page)
-{
-    counter_add(COUNTER_LOCK_ACQUIRE, 1);
-    if (unlikely(!table_page_take(page)))
-        table_page_wait(page);
-}
-
-static inline void table_page_unlock(struct table_page *page)
-{
-    /* Release, pairs with table_page_take(). fence rw,w; sw. */
-    store_release(&page->lock, 0);
-}
-
 /**
- * table_lock_top - lock the lowest table that has a range in it, of @floor or a level above.
- * @hint: the hart's, or NULL: saves the way, if it is the one
+ * table_lock_top - lock the lowest table that has a range in it, of @floor or a level above. table_unlock_top() is the reverse.
  *
  * By node the tables below are not locked yet. Returns the table, and its level.
  */
 pfn_t table_lock_top(struct page_table *table, size_t first, size_t end, unsigned floor,
-    const struct table_hint *hint, struct lock_node *node, unsigned *level);
+    struct lock_node *node, unsigned *level);
 
 /** table_lock_below, table_unlock_below - of all tables below @top in a range. */
 void table_lock_below(const struct page_table *table, pfn_t top, unsigned level, size_t first, size_t end);
 void table_unlock_below(const struct page_table *table, pfn_t top, unsigned level, size_t first, size_t end);
-
-/** table_unlock_top - the reverse of table_lock_top(). */
-static inline void table_unlock_top(struct page_table *table, struct table_page *top, struct lock_node *node)
-{
-    if (table_by_node(table))
-        table_page_unlock(top);
-    else
-        lock_release(&table->lock, node);
-}
 
 /** table_lock_all, table_unlock_all - every table of this half. */
 void table_lock_all(struct page_table *table, struct lock_node *node);
@@ -88,6 +51,9 @@ int table_chain_fill(const struct page_table *table, pfn_t *chain, size_t count)
 
 /** table_chain_free - of tables that no hart has seen. */
 void table_chain_free(const struct page_table *table, pfn_t *chain);
+
+/** table_hint_adopt - make a hint that is none that table of level 0, whose lock is held. */
+void table_hint_adopt(struct table_hint *hint, size_t page, pfn_t table, struct table_page *of);
 
 /* --- tables that come and go, under the locks ------------------------------------------------------------ */
 

@@ -27,13 +27,24 @@ static int split(struct table_slot *slot, pfn_t *pfn, size_t page)
     return error;
 }
 
-int table_slot_lock(
+/* A hint that is none becomes a table of level 0, whose lock is held. */
+void table_hint_adopt(struct table_hint *hint, size_t page, pfn_t pfn, struct table_page *of)
+{
+    if (hint->unit != 0)
+        return;
+    hint->unit = page / PAGE_ENTRIES + 1;
+    hint->page = of;
+    hint->entries = table_entry(pfn, 0, 0);
+    of->pins++;
+}
+
+int table_slot_lock_without_hint(
     struct page_table *table, size_t page, unsigned flags, struct table_hint *hint, struct table_slot *slot)
 {
     int error = 0;
-    if (unlikely(page < table->first || page >= table->end))
+    if (page < table->first || page >= table->end)
         return ERR_RANGE;
-    pfn_t pfn = table_lock_top(table, page, page + 1, 0, hint, &slot->node, &slot->level);
+    pfn_t pfn = table_lock_top(table, page, page + 1, 0, &slot->node, &slot->level);
     slot->table = table;
     slot->page = table_page(table, pfn);
     slot->entry = table_entry(pfn, page, slot->level);
@@ -47,30 +58,15 @@ int table_slot_lock(
     return error;
 }
 
-void table_slot_set(struct table_slot *slot, pte_t pte)
-{
-    DEBUG_ASSERT(pte.bits != 0 && !pte_is_table(pte));
-    slot->page->live = (uint16_t)(slot->page->live + (slot->pte.bits == 0));
-    /* Release (fence rw,w; sd), pairs with the walkers of other harts: what the frame holds is there before they see it. */
-    store_release(slot->entry, pte.bits);
-    slot->pte = pte;
-}
-
-void table_slot_unlock(struct table_slot *slot)
-{
-    table_unlock_top(slot->table, slot->page, &slot->node);
-}
-
 void table_hint_drop(struct page_table *table, struct table_hint *hint, struct table_gather *gather)
 {
-    struct lock_node node;
-    unsigned level;
+    struct table_slot slot;
     if (hint->unit == 0)
         return;
     size_t page = (hint->unit - 1) * PAGE_ENTRIES;
-    struct table_page *of = table_page(table, table_lock_top(table, page, page + 1, 0, hint, &node, &level));
-    bool empty = --of->pins == 0 && of->live == 0;
-    table_unlock_top(table, of, &node);
+    table_slot_lock(table, page, 0, hint, &slot);
+    bool empty = --slot.page->pins == 0 && slot.page->live == 0;
+    table_slot_unlock(&slot);
     *hint = (struct table_hint){0};
     if (empty)
         table_reclaim(table, page, 0, gather);

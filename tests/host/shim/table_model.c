@@ -36,7 +36,6 @@ static pfn_t source_alloc(struct table_source *source)
         i++;
     own->used[i] = true;
     own->in_use++;
-    ASSERT(own->pages[i].live == 0);
     memset(tables_memory() + i * PAGE_BYTES, 0, PAGE_BYTES);
     return pfn_add(TABLES_BASE, i);
 }
@@ -45,10 +44,13 @@ static void source_free(struct table_source *source, pfn_t pfn)
 {
     struct model_source *own = CONTAINER_OF(source, struct model_source, source);
     size_t i = pfn.value - TABLES_BASE.value;
-    ASSERT(i < MODEL_TABLES_MAX && own->used[i] && own->pages[i].live == 0);
+    ASSERT(i < MODEL_TABLES_MAX && own->used[i]);
+    ASSERT(own->pages[i].live == 0 || own->pages[i].live == 0xa5a5); /* empty, or never a table */
     own->used[i] = false;
     own->in_use--;
     memset(tables_memory() + i * PAGE_BYTES, 0xa5, PAGE_BYTES); /* valid entries, if anybody still looks */
+    memset(&own->pages[i].live, 0xa5, sizeof(own->pages[i]) - offsetof(struct table_page, live));
+    ASSERT(own->pages[i].lock == 0);
 }
 
 static void count_removed(struct table_gather *gather, const struct table_leaf *leaf)
