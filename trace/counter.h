@@ -33,7 +33,10 @@
     X(FLUSH_PAGES, "flush_pages", "pages flushed one by one")                                                \
     X(FLUSH_MANY, "flush_many", "flushes of a whole space: of more pages than the threshold")                \
     X(FLUSH_TABLES, "flush_tables", "flushes of a whole space: tables were among it")                        \
-    X(FLUSH_MERGED, "flush_merged", "flushes of everything: requests merged, or no place for one more")
+    X(FLUSH_MERGED, "flush_merged", "flushes of everything: requests merged, or no place for one more")      \
+    X(FAULT, "fault", "page faults of users that were looked at")                                            \
+    X(FAULT_SPURIOUS, "fault_spurious", "of those, where the page was there by then")                        \
+    X(PAGE_COPY, "page_copy", "pages that got a frame of their own when they were written")
 
 enum counter {
 #define COUNTER_ENUM(id, name, text) COUNTER_##id,

@@ -56,7 +56,9 @@
     X(SBI_NOFLUSH, "sbi.noflush", "every 1000th call of the firmware is left out")                           \
     X(BROADCAST_NOFLUSH, "broadcast.noflush", "every 1000th hart that is told flushes nothing")              \
     X(LAZY_NOFLUSH, "lazy.noflush", "every 1000th hart that passes flushes nothing")                         \
-    X(LAZY_EARLY, "lazy.early", "every 1000th look at what is deferred finds that all have passed")
+    X(LAZY_EARLY, "lazy.early", "every 1000th look at what is deferred finds that all have passed")          \
+    X(SPACE_LOST, "space.lost", "every 1000th frame of an unmapped page is not given back")                  \
+    X(SPACE_COW, "space.cow", "every 1000th page to be copied before it is written is written in place")
 
 enum plant {
     PLANT_NONE,
@@ -76,7 +78,8 @@ enum plant {
     X(ROW, "row") /* the second or a later row of a block of several is found to be taken */                 \
     X(GROW, "grow") /* the frame allocator has nothing for a heap */                                         \
     X(TABLE, "table") /* the frame allocator has nothing for a page table */                                 \
-    X(THREAD, "thread") /* the heap has nothing for a thread */
+    X(THREAD, "thread") /* the heap has nothing for a thread */                                              \
+    X(PAGE, "page") /* there is no frame for a page of a user, or no reference to one */
 
 enum inject {
 #define INJECT_ENUM(id, name) INJECT_##id,

@@ -1,171 +1,256 @@
-/* What is mapped in an address space: see space.h. For now every page has its frame from the beginning. */
-#include "arch/paging.h"
+/* The calls that change what is mapped in an address space: see space.h. Each is one change of space_edit.c, of a range that
+ * was found to be fit. */
 #include "lib/error.h"
-#include "lib/string.h"
 #include "mm/vm/space_private.h"
+#include "mm/vm/table_entries.h"
 
-#define USER_RIGHTS (PTE_R | PTE_W | PTE_X)
+#define MMAP_FIRST ((size_t)USER_MMAP_BASE / PAGE_BYTES)
+#define MMAP_END   ((size_t)USER_MMAP_END / PAGE_BYTES)
 
-struct removal {
-    struct table_gather gather;
-    struct frame_refs *refs;
-};
+/* Slices are of whole tables, so that harts that allocate share none: this is 16 MiB. With 64 harts they have 128 MiB. */
+#define SLICE_UNIT (8 * (size_t)PAGE_ENTRIES)
 
-static void put_frames(struct table_gather *gather, const struct table_leaf *leaf)
+static size_t slice_pages(const struct space *space)
 {
-    struct removal *removal = CONTAINER_OF(gather, struct removal, gather);
-    frame_put(removal->refs, leaf->pfn, 0);
+    return ALIGN_DOWN((MMAP_END - MMAP_FIRST) / space->pool->nharts, SLICE_UNIT);
 }
 
-static uint64_t leaf_rights(uint64_t rights)
+size_t space_slice_first(const struct space *space, unsigned hart)
 {
-    return rights | PTE_U | (rights & PTE_W ? PTE_R : 0);
+    return MMAP_FIRST + hart * slice_pages(space);
 }
 
-static bool range_is_fit(vaddr_t vaddr, size_t bytes)
+/* --- what is asked for --------------------------------------------------------------------------------- */
+
+static bool range_fits(vaddr_t vaddr, size_t bytes)
 {
     return vaddr.value >= USER_BASE && vaddr.value <= USER_END && bytes <= USER_END - vaddr.value;
 }
 
-int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes)
+static bool is_page(vaddr_t vaddr)
 {
-    struct removal removal = {TABLE_GATHER_INIT, space->pool->refs};
-    removal.gather.removed = put_frames;
-    bytes = pages_of(bytes) * PAGE_BYTES;
-    if (!range_is_fit(vaddr, bytes))
-        return ERR_INVALID;
-    int error = page_table_unmap(&space->table, vaddr, bytes, &removal.gather);
-    paging_flush();
-    page_table_release(&space->table, &removal.gather);
-    return error;
+    return IS_ALIGNED(vaddr.value, (uint64_t)PAGE_BYTES);
 }
 
-static int map_page(struct space *space, vaddr_t vaddr, uint64_t rights)
+/* Of a range that fits. */
+static void edit_init(
+    struct space_edit *edit, struct space *space, enum space_change what, vaddr_t vaddr, size_t bytes)
 {
-    pfn_t pfn = frame_alloc(space->pool->refs->fa, 0, FRAME_ZERO);
-    if (pfn_is_none(pfn))
-        return ERR_NO_MEMORY;
-    int error = page_table_map(&space->table, vaddr, pfn_to_paddr(pfn), PAGE_BYTES, rights, 0);
-    if (error)
-        frame_put(space->pool->refs, pfn, 0);
-    return error;
+    size_t first = vaddr_to_page(vaddr);
+    space_edit_init(edit, space, what, first, first + space_pages(bytes));
 }
 
-static int map_pages(struct space *space, vaddr_t vaddr, size_t npages, uint64_t rights)
+/* --- where there is room ------------------------------------------------------------------------------- */
+
+struct search {
+    size_t npages;
+    size_t run; /* where the hole begins that the search is in */
+};
+
+/* Looks at the pages [first, end) in order. Returns whether a hole is large enough; it begins at search->run. */
+static bool search_below(struct search *search, pfn_t table, unsigned level, size_t first, size_t end)
 {
-    for (size_t i = 0; i < npages; i++) {
-        int error = map_page(space, VADDR(vaddr.value + i * PAGE_BYTES), rights);
-        if (error) {
-            if (i > 0)
-                space_unmap(space, vaddr, i * PAGE_BYTES);
-            return error;
+    for (size_t page = first, next; page < end; page = next) {
+        next = entry_end(page, end, level);
+        pte_t pte = entry_follow(table_entry(table, page, level));
+        if (pte_is_table(pte)) {
+            if (search_below(search, pte_pfn(pte), level - 1, page, next))
+                return true;
+        } else if (pte.bits != 0) {
+            search->run = next;
+        } else if (next - search->run >= search->npages) {
+            return true;
         }
+    }
+    return false;
+}
+
+/* A hole of so many pages, or @end. What is found may be taken a moment later: whoever maps there is told. */
+static size_t find_hole(struct space *space, size_t npages, size_t first, size_t end)
+{
+    struct search search = {npages, first};
+    struct lock_node node;
+    if (first >= end || npages > end - first)
+        return end;
+    space_read_begin(space, &node);
+    bool found = search_below(&search, space->table.root, PAGE_LEVEL_ROOT, first, end);
+    space_read_end(space, &node);
+    return found ? search.run : end;
+}
+
+static int claim_at(struct space_edit *edit, size_t page)
+{
+    size_t npages = edit->edit.end - edit->edit.first;
+    edit->edit.first = page;
+    edit->edit.end = page + npages;
+    return space_edit_run(edit);
+}
+
+/* In the first hole of [first, end) that is large enough. 0, ERR_EXISTS when there is none, ERR_NO_MEMORY. */
+static int claim_hole(struct space_edit *edit, size_t first, size_t end)
+{
+    for (;;) {
+        size_t page = find_hole(edit->space, edit->edit.end - edit->edit.first, first, end);
+        int error = page == end ? ERR_EXISTS : claim_at(edit, page);
+        if (error != ERR_EXISTS || page == end)
+            return error;
+    }
+}
+
+/* First where the hart has been last: what it unmapped there is used again, and its tables are still there. */
+static int claim_anywhere(struct space_edit *edit)
+{
+    struct space_hart *own = space_hart(edit->space);
+    size_t npages = edit->edit.end - edit->edit.first;
+    size_t slice = space_slice_first(edit->space, hart_index()), end = slice + slice_pages(edit->space);
+    int error = ERR_EXISTS;
+    if (npages <= end - own->next) {
+        space_hint_move(edit->space, own->next);
+        error = claim_at(edit, own->next);
+    }
+    if (error == ERR_EXISTS)
+        error = claim_hole(edit, own->next, end);
+    if (error == ERR_EXISTS)
+        error = claim_hole(edit, slice, end);
+    if (error == ERR_EXISTS)
+        error = claim_hole(edit, MMAP_FIRST, MMAP_END);
+    if (error == 0 && edit->edit.first >= slice && edit->edit.end <= end)
+        own->next = edit->edit.end;
+    return error == ERR_EXISTS ? ERR_NO_MEMORY : error;
+}
+
+/* --- the calls ----------------------------------------------------------------------------------------- */
+
+static int populate(struct space *space, const struct space_edit *edit)
+{
+    uint64_t access = edit->rights & PTE_W ? PTE_W : edit->rights & PTE_R ? PTE_R : PTE_X;
+    for (size_t page = edit->edit.first; page < edit->edit.end && edit->rights; page++) {
+        /* As on Linux: what cannot be had now is tried again at the first touch. */
+        if (space_fault(space, page_to_vaddr(page), access))
+            break;
     }
     return 0;
 }
 
+static int map(struct space_edit *edit, vaddr_t *vaddr, size_t bytes, unsigned flags)
+{
+    size_t npages = edit->edit.end - edit->edit.first;
+    vaddr_t hint = page_to_vaddr(vaddr_to_page(*vaddr));
+    int error = ERR_EXISTS;
+    if (flags & (SPACE_FIXED | SPACE_NOREPLACE)) {
+        if (!is_page(*vaddr))
+            return ERR_INVALID;
+        if (!range_fits(*vaddr, bytes))
+            return ERR_RANGE;
+        edit->what = flags & SPACE_NOREPLACE ? SPACE_CLAIM : SPACE_REPLACE;
+        error = claim_at(edit, vaddr_to_page(*vaddr));
+    } else {
+        if (npages > MMAP_END - MMAP_FIRST)
+            return ERR_NO_MEMORY;
+        if (vaddr->value < USER_END && range_fits(hint, bytes))
+            error = claim_at(edit, vaddr_to_page(hint));
+        if (error == ERR_EXISTS)
+            error = claim_anywhere(edit);
+    }
+    if (error)
+        return error;
+    *vaddr = page_to_vaddr(edit->edit.first);
+    return flags & SPACE_POPULATE ? populate(edit->space, edit) : 0;
+}
+
 int space_map(struct space *space, vaddr_t *vaddr, size_t bytes, uint64_t rights, unsigned flags)
 {
-    size_t npages = pages_of(bytes);
-    struct lock_node node;
-    if (bytes == 0 || rights & ~USER_RIGHTS)
+    struct space_edit edit;
+    if (bytes == 0 || rights & ~SPACE_RIGHTS)
         return ERR_INVALID;
-    if (!pte_rights_valid(leaf_rights(rights)))
-        return rights ? ERR_PERMISSION : ERR_UNSUPPORTED;
-    if (flags & (SPACE_FIXED | SPACE_NOREPLACE)) {
-        if (!range_is_fit(*vaddr, npages * PAGE_BYTES))
-            return ERR_RANGE;
-        if (!(flags & SPACE_NOREPLACE))
-            space_unmap(space, *vaddr, bytes);
-        return map_pages(space, *vaddr, npages, leaf_rights(rights));
-    }
-    lock_acquire(&space->brk_lock, &node);
-    size_t page = space->next;
-    if (npages <= USER_MMAP_END / PAGE_BYTES - page)
-        space->next += npages;
-    lock_release(&space->brk_lock, &node);
-    *vaddr = page_to_vaddr(page);
-    if (page + npages > USER_MMAP_END / PAGE_BYTES)
+    if (!space_rights_fit(rights))
+        return ERR_PERMISSION;
+    if (bytes > USER_END)
         return ERR_NO_MEMORY;
-    return map_pages(space, *vaddr, npages, leaf_rights(rights));
+    edit_init(&edit, space, SPACE_CLAIM, VADDR(0), bytes);
+    edit.rights = rights;
+    return map(&edit, vaddr, bytes, flags);
+}
+
+int space_map_frames(
+    struct space *space, vaddr_t *vaddr, pfn_t first, size_t npages, uint64_t rights, unsigned flags)
+{
+    struct space_edit edit;
+    if (npages == 0 || rights & ~SPACE_RIGHTS)
+        return ERR_INVALID;
+    if (!space_rights_fit(rights))
+        return ERR_PERMISSION;
+    if (npages > USER_END_PAGE)
+        return ERR_NO_MEMORY;
+    edit_init(&edit, space, SPACE_CLAIM, VADDR(0), npages * PAGE_BYTES);
+    edit.rights = rights;
+    edit.shown = first;
+    edit.level_max = space->by_table ? 0 : PAGE_LEVEL_2M; /* views share tables of the lowest level only */
+    return map(&edit, vaddr, npages * PAGE_BYTES, flags & ~SPACE_POPULATE);
+}
+
+int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes)
+{
+    struct space_edit edit;
+    struct space_hart *own = space_hart(space);
+    if (!is_page(vaddr) || bytes == 0 || !range_fits(vaddr, bytes))
+        return ERR_INVALID;
+    edit_init(&edit, space, SPACE_UNMAP, vaddr, bytes);
+    int error = space_edit_run(&edit);
+    if (!error && edit.edit.first < own->next && edit.edit.first >= space_slice_first(space, hart_index()))
+        own->next = edit.edit.first;
+    return error;
 }
 
 int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rights)
 {
-    struct table_gather gather = TABLE_GATHER_INIT;
-    bytes = pages_of(bytes) * PAGE_BYTES;
-    if (!range_is_fit(vaddr, bytes))
+    struct space_edit edit;
+    if (!is_page(vaddr) || rights & ~SPACE_RIGHTS)
+        return ERR_INVALID;
+    if (!space_rights_fit(rights))
+        return ERR_PERMISSION;
+    if (bytes == 0)
+        return 0;
+    if (!range_fits(vaddr, bytes))
         return ERR_RANGE;
-    if (!pte_rights_valid(leaf_rights(rights)))
-        return rights ? ERR_PERMISSION : ERR_UNSUPPORTED;
-    int error = bytes ? page_table_protect(&space->table, vaddr, bytes, leaf_rights(rights), &gather) : 0;
-    paging_flush();
-    page_table_release(&space->table, &gather);
-    return error;
+    edit_init(&edit, space, SPACE_PROTECT, vaddr, bytes);
+    edit.rights = rights | (rights & PTE_W ? PTE_R : 0);
+    return space_edit_run(&edit);
+}
+
+int space_discard(struct space *space, vaddr_t vaddr, size_t bytes)
+{
+    struct space_edit edit;
+    if (!is_page(vaddr))
+        return ERR_INVALID;
+    if (bytes == 0)
+        return 0;
+    if (!range_fits(vaddr, bytes))
+        return ERR_RANGE;
+    edit_init(&edit, space, SPACE_DISCARD, vaddr, bytes);
+    int error = space_edit_run(&edit);
+    return !error && edit.holes ? ERR_RANGE : error;
+}
+
+/* The heap from one end to another, both of whole pages. */
+static int move_brk(struct space *space, uint64_t from, uint64_t to)
+{
+    vaddr_t at = VADDR(MIN(from, to));
+    if (to < from)
+        return space_unmap(space, at, from - to);
+    return to == from ? 0 : space_map(space, &at, to - from, PTE_R | PTE_W, SPACE_NOREPLACE);
 }
 
 vaddr_t space_brk(struct space *space, vaddr_t end)
 {
     struct lock_node node;
     lock_acquire(&space->brk_lock, &node);
-    size_t wanted = pages_of(end.value);
     if (end.value >= USER_HEAP_BASE && end.value <= USER_HEAP_END) {
-        int error = 0;
-        if (wanted > space->brk)
-            error =
-                map_pages(space, page_to_vaddr(space->brk), wanted - space->brk, leaf_rights(PTE_R | PTE_W));
-        else if (wanted < space->brk)
-            error = space_unmap(space, page_to_vaddr(wanted), (space->brk - wanted) * PAGE_BYTES);
-        if (!error) {
-            space->brk = wanted;
-            space->brk_end = end.value;
-        }
+        uint64_t from = ALIGN_UP(space->brk, (uint64_t)PAGE_BYTES);
+        if (move_brk(space, from, ALIGN_UP(end.value, (uint64_t)PAGE_BYTES)) == 0)
+            space->brk = end.value;
     }
-    end.value = space->brk_end;
+    end.value = space->brk;
     lock_release(&space->brk_lock, &node);
     return end;
-}
-
-int space_fault(struct space *space, vaddr_t vaddr, uint64_t access)
-{
-    struct table_leaf leaf;
-    if (vaddr.value >= USER_END || !page_table_find(&space->table, vaddr, &leaf))
-        return ERR_RANGE;
-    paging_flush_page(vaddr, 0);
-    return leaf.rights & access ? 0 : ERR_PERMISSION;
-}
-
-/* The rest of the page that an address is in, seen by the kernel. */
-static int show(struct space *space, vaddr_t vaddr, size_t count, uint8_t **at, size_t *shown)
-{
-    paddr_t paddr;
-    if (vaddr.value >= USER_END || !page_table_translate(&space->table, vaddr, &paddr))
-        return ERR_RANGE;
-    *at = paddr_to_direct(paddr);
-    *shown = MIN(count, PAGE_BYTES - vaddr.value % PAGE_BYTES);
-    return 0;
-}
-
-int space_write(struct space *space, vaddr_t vaddr, const void *bytes, size_t count)
-{
-    uint8_t *at;
-    for (size_t done = 0, n; done < count; done += n) {
-        int error = show(space, VADDR(vaddr.value + done), count - done, &at, &n);
-        if (error)
-            return error;
-        memcpy(at, (const uint8_t *)bytes + done, n);
-    }
-    return 0;
-}
-
-int space_read(struct space *space, vaddr_t vaddr, void *bytes, size_t count)
-{
-    uint8_t *at;
-    for (size_t done = 0, n; done < count; done += n) {
-        int error = show(space, VADDR(vaddr.value + done), count - done, &at, &n);
-        if (error)
-            return error;
-        memcpy((uint8_t *)bytes + done, at, n);
-    }
-    return 0;
 }

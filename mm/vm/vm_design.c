@@ -1,10 +1,12 @@
 /* See vm_design.h. */
 #include "mm/vm/vm_design.h"
+#include "smp/shootdown.h"
 
 struct vm_design vm_design = {
     .split = VM_SPLIT_SHARED,
     .ptlock = VM_PTLOCK_NODE,
     .asid = true,
+    .shootdown = &shootdown_ipi,
 };
 
 const char *vm_split_name_at(size_t i)
