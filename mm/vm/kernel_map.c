@@ -97,7 +97,8 @@ static int map_registers(uint64_t base, uint64_t bytes)
     uint64_t end = ALIGN_UP(base + bytes, (uint64_t)PAGE_BYTES);
     if (bytes == 0 || end > MMIO_MAP_BYTES)
         return 0;
-    return page_table_map(&kernel_table, VADDR(MMIO_MAP_BASE + first), PADDR(first), end - first, RW, 0);
+    vaddr_t at = VADDR(MMIO_MAP_BASE + first);
+    return page_table_map(&kernel_table, at, PADDR(first), end - first, RW, 0);
 }
 
 /* The registers that the kernel uses, and no others. */

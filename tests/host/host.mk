@@ -27,9 +27,9 @@ HOST_FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 HOST_CORE_SOURCES := $(filter-out lib/string.c,$(wildcard lib/*.c))
 
 # The parts of smp/ and trace/ that run on the shim, one by one: the rest needs a real machine.
-HOST_SMP_SOURCES     := $(wildcard smp/lock*.c) smp/barrier.c smp/hart.c smp/epoch.c trace/counter.c trace/inject.c
+HOST_SMP_SOURCES     := $(wildcard smp/lock*.c) smp/barrier.c smp/hart.c smp/epoch.c smp/flush.c $(wildcard smp/shootdown*.c) trace/counter.c trace/inject.c
 HOST_SUBJECT_SOURCES := $(wildcard mm/frame/*.c mm/heap/*.c mm/vm/page_table*.c mm/vm/table_*.c tests/host/shim/*.c) $(HOST_SMP_SOURCES)
-HOST_SUBJECT_PROGRAMS := test_frame% test_heap% test_page_table% test_epoch test_lock tsan_% fuzz_frame% fuzz_heap% fuzz_page_table
+HOST_SUBJECT_PROGRAMS := test_frame% test_heap% test_page_table% test_epoch test_lock test_shootdown tsan_% fuzz_frame% fuzz_heap% fuzz_page_table
 
 HOST_TEST_SOURCES   := $(wildcard tests/host/test_*.c)
 HOST_TSAN_SOURCES   := $(wildcard tests/host/tsan_*.c)
