@@ -366,7 +366,7 @@ void guest_hold(struct hart *hart);
 /** guest_release - a store of a hart that is not modelled: if it interrupts a hart that is held, let that one go. */
 void guest_release(uint64_t vaddr);
 
-/** guest_trap_entry - one of the first instructions of a trap handler, of the firmware's or the kernel's. */
+/** guest_trap_entry - one of the first instructions of a trap handler, of the firmware's, or the kernel's that is interrupted. */
 void guest_trap_entry(struct hart *hart);
 
 /** guest_is_time_page - accesses to what the model itself writes are free. */

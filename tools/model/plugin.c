@@ -32,7 +32,7 @@ enum kind {
     KIND_XRET,
     KIND_SFENCE,
     KIND_CSR_WRITE,
-    KIND_SCRATCH_WRITE, /* trap handlers begin so: they need a register to work with */
+    KIND_MSCRATCH_WRITE, /* the firmware's trap handler begins so: it needs a register to work with */
     KIND_SATP_WRITE,
     KIND_HINT, /* last */
 };
@@ -59,8 +59,7 @@ static enum kind classify_system(uint32_t insn)
         return KIND_PLAIN;
     switch (insn >> 20) {
     case 0x180: return KIND_SATP_WRITE;
-    case 0x140: /* sscratch: of the kernel, which IMSIC interrupts reach at once */
-    case 0x340: return KIND_SCRATCH_WRITE; /* mscratch: of the firmware */
+    case 0x340: return KIND_MSCRATCH_WRITE;
     default: return KIND_CSR_WRITE;
     }
 }
@@ -173,7 +172,7 @@ static void on_ordered(unsigned vcpu, void *userdata)
         cache_drain(hart);
         charge(hart, MODEL_STAT_ATOMIC, profile.fence);
     }
-    if (unpack_kind(userdata) == KIND_SCRATCH_WRITE)
+    if (unpack_kind(userdata) == KIND_MSCRATCH_WRITE)
         guest_trap_entry(hart);
 }
 
@@ -314,7 +313,7 @@ static void instrument(struct qemu_plugin_insn *insn, uint32_t bits, bool bare, 
         break;
     case KIND_FENCE:
     case KIND_CSR_WRITE:
-    case KIND_SCRATCH_WRITE:
+    case KIND_MSCRATCH_WRITE:
     case KIND_WFI:
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_ordered, QEMU_PLUGIN_CB_NO_REGS, what);
         return;
