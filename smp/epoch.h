@@ -52,7 +52,8 @@ static inline void epoch_exit(void)
 }
 
 /** epoch_retire - free an entry when no hart can have found it any more. It is unlinked already. The call may free others that
- *  are ripe: no lock is held that a free function takes. Outside of epoch_enter(). */
+ *  are ripe: no lock is held that a free function takes, and these take none but those of frame allocators and heaps. Outside
+ *  of epoch_enter(), and not by an interrupt handler. */
 void epoch_retire(struct epoch_entry *entry, void (*free)(struct epoch_entry *entry));
 
 /** epoch_collect - free of what this hart retired what is ripe, after an attempt to advance the epoch: when memory is short, or the

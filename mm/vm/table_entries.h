@@ -56,7 +56,11 @@ static inline void table_page_begin(struct table_page *page, unsigned level)
 
 static inline pfn_t table_take_frame(struct table_source *source)
 {
-    return inject_due(INJECT_TABLE) ? PFN_NONE : source->alloc(source);
+    if (inject_due(INJECT_TABLE))
+        return PFN_NONE;
+    pfn_t pfn = source->alloc(source);
+    /* There may be tables that only wait for their epoch. */
+    return pfn_is_none(pfn) && epoch_collect() > 0 ? source->alloc(source) : pfn;
 }
 
 /* Puts a table below another one, in place of a hole, leaf or mark. @kept: PTE_KEPT or 0 */
