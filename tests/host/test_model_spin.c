@@ -69,7 +69,7 @@ UNUSED(void, system_sfence, struct hart *hart, uint32_t insn)
 UNUSED(void, system_satp, struct hart *hart, uint32_t insn)
 UNUSED(void, system_trap_entry, struct hart *hart)
 UNUSED(struct system_mode, system_mode, struct hart *hart)
-UNUSED(void, guest_set_satp, struct hart *hart, uint64_t satp)
+UNUSED(void, system_set_satp, struct hart *hart, uint64_t satp)
 UNUSED(void, stale_reset, void)
 UNUSED(void, stale_flushing, uint64_t shootdown)
 UNUSED(void, stale_flushed, struct hart *hart, uint64_t shootdown, uint64_t asid, uint64_t first,

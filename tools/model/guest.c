@@ -121,7 +121,7 @@ static void enter(struct hart *hart)
 {
     static unsigned lock;
     unsigned wanted = (unsigned)guest_register(hart, GUEST_A0);
-    guest_set_satp(hart, guest_register(hart, GUEST_SATP));
+    system_set_satp(hart, guest_register(hart, GUEST_SATP));
     hart->parked = false; /* a rescue may have left both behind */
     hart->token = 0;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
@@ -146,7 +146,6 @@ static void write_statistics(struct hart *hart)
     uint64_t cycles = hart_now(hart) - hart->region_start;
     hart->stat[MODEL_STAT_INSNS] = hart->stat[MODEL_STAT_COMPUTE] = cycles - hart->charged;
     hart->stat[MODEL_STAT_RESCUES] = rescues;
-    hart->stat[MODEL_STAT_STALE] = hart->stale;
     if (page)
         memcpy(page->stats[hart->index], hart->stat, sizeof(hart->stat));
 }
@@ -154,6 +153,8 @@ static void write_statistics(struct hart *hart)
 static void leave(struct hart *hart)
 {
     write_statistics(hart);
+    if (page) /* from the region's beginning to its end, whenever statistics are taken */
+        page->stats[hart->index][MODEL_STAT_STALE] = hart->stale;
     lines_leave(hart);
     sched_leave(hart, HART_FREE);
 }

@@ -327,6 +327,9 @@ void stale_use(
 void system_sfence(struct hart *hart, uint32_t insn);
 void system_satp(struct hart *hart, uint32_t insn);
 
+/** system_set_satp - the hart translates by this from now on. */
+void system_set_satp(struct hart *hart, uint64_t satp);
+
 /** system_trap_entry - the first instruction of the kernel's trap handler. */
 void system_trap_entry(struct hart *hart);
 
@@ -352,9 +355,6 @@ void guest_hint(struct hart *hart, unsigned code, uint64_t pc);
 
 /** guest_mmio - a store to a device: is it an interrupt for another hart? */
 void guest_mmio(struct hart *hart, uint64_t paddr, bool store);
-
-/** guest_set_satp - the hart translates by this from now on. */
-void guest_set_satp(struct hart *hart, uint64_t satp);
 
 /** guest_abandon - tell the guest that its region is worthless: the clock jumps to the end. */
 void guest_abandon(void);

@@ -60,6 +60,9 @@ static enum kind classify_system(uint32_t insn)
     switch (insn >> 20) {
     case 0x180: return KIND_SATP_WRITE;
     case 0x340: return KIND_MSCRATCH_WRITE;
+    case 0x105: /* stvec, sscratch, sepc: nobody else's business, and the way of every trap */
+    case 0x140:
+    case 0x141: return KIND_PLAIN;
     default: return KIND_CSR_WRITE;
     }
 }

@@ -41,7 +41,7 @@ void system_sfence(struct hart *hart, uint32_t insn)
     charge(hart, MODEL_STAT_TLB, rs1 ? profile.sfence_page : profile.sfence_all);
 }
 
-void guest_set_satp(struct hart *hart, uint64_t satp)
+void system_set_satp(struct hart *hart, uint64_t satp)
 {
     uint64_t root = (satp & ((1ull << SATP_ASID_SHIFT) - 1)) << PAGE_SHIFT; /* its physical page number */
     tlb_use(hart, satp >> SATP_MODE_SHIFT ? root : 0, (uint16_t)(satp >> SATP_ASID_SHIFT));
@@ -55,7 +55,7 @@ void system_satp(struct hart *hart, uint32_t insn)
         return;
     sched_order(hart);
     uint64_t operand = funct3 & 4 ? rs1 : guest_register(hart, rs1), old = guest_register(hart, GUEST_SATP);
-    guest_set_satp(hart, (funct3 & 3) == 1 ? operand : (funct3 & 3) == 2 ? old | operand : old & ~operand);
+    system_set_satp(hart, (funct3 & 3) == 1 ? operand : (funct3 & 3) == 2 ? old | operand : old & ~operand);
 }
 
 void system_trap_entry(struct hart *hart)
