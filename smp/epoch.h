@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "arch/atomic.h"
+#include "arch/panic.h"
 #include "smp/hart.h"
 
 /* What is retired, embedded in what it is about. */
@@ -42,7 +43,10 @@ static inline void epoch_enter(void)
     uint64_t epoch = atomic_load_explicit(&epoch_now, memory_order_relaxed);
     /* Acquire: what is read inside is read behind this write, as the swap is one operation and nothing behind it comes before
      * it; pairs with epoch_try_advance(), where one of the two sees the other. amoswap.d.aq. */
-    (void)atomic_exchange_explicit(&epoch_harts[hart_index()].inside, 2 * epoch + 1, memory_order_acquire);
+    uint64_t was =
+        atomic_exchange_explicit(&epoch_harts[hart_index()].inside, 2 * epoch + 1, memory_order_acquire);
+    DEBUG_ASSERT(was == 0); /* not nested */
+    (void)was;
 }
 
 static inline void epoch_exit(void)
