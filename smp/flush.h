@@ -25,10 +25,11 @@ struct flush {
 };
 
 /*
- * Pages beyond which the whole space is flushed. On p550 a page costs sfence_page = 20 cycles. A whole flush costs sfence_all
- * = 40, and refills: a walk is three reads of the L2, 39 cycles, for each of the 32 entries of the first-level TLB that
- * is used again, so 40 + 32 × 39 = 1288 cycles, which is 64 pages. Hardware whose sfence.vma takes longer (in some cores any
- * sfence.vma stalls for some hundred cycles) wants fewer; make the key shootdown.threshold say so.
+ * Pages beyond which the whole space is flushed. On p550 a page costs 31 cycles, sfence_page = 20 and the loop. A whole flush
+ * costs sfence_all = 40, and a refill of 39, three reads of the L2, for each translation that is used again. So 64 pages
+ * are 1984 cycles, as much as some 50 refills: more than the 32 entries of the first level, which a hart that works
+ * uses again for certain, and far fewer than the 512 of the second. Where little is used again a smaller one is better: the
+ * key shootdown.threshold, and the table in docs/shootdown.md.
  */
 #define FLUSH_THRESHOLD     64
 #define FLUSH_THRESHOLD_MAX 64

@@ -105,6 +105,7 @@ static void raise_by_sbi(hart_mask_t to)
 
 static void raise_by_imsic(hart_mask_t to)
 {
+    imsic_fence();
     HART_MASK_FOR_EACH (hart, to)
         imsic_send((unsigned)hart);
 }

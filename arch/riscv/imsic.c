@@ -37,10 +37,14 @@ void imsic_init_hart(void)
     csr_set(sie, INTERRUPT_EXTERNAL);
 }
 
+void imsic_fence(void)
+{
+    /* What this hart wrote is seen before an interrupt is. Pairs with the fence of imsic_claim(). */
+    __asm__ volatile("fence rw, o" ::: "memory");
+}
+
 void imsic_send(unsigned hart)
 {
-    /* What this hart wrote is seen before the interrupt is. Pairs with the fence of imsic_claim(). */
-    __asm__ volatile("fence rw, o" ::: "memory");
     *pages[hart] = IDENTITY;
 }
 

@@ -11,6 +11,7 @@
 #include "tests/host/unit.h"
 
 #define CPUS_MAX 66
+#define PHANDLE  100 /* of the first cpu's interrupt controller */
 
 /* A machine to build a tree of; NULL and 0 leave things out. */
 struct description {
@@ -28,6 +29,9 @@ struct description {
     unsigned timebase_cells;
     uint64_t initrd_start, initrd_end;
     unsigned initrd_cells;
+    /* Interrupt files of the harts with these places among the cpus, by a line of each. */
+    unsigned imsic_cpus[CPUS_MAX], nimsic, imsic_line, imsic_guest_bits;
+    uint32_t imsic_bytes;
 };
 
 static struct fdt_builder builder;
@@ -87,9 +91,31 @@ static void build_cpus(const struct description *d)
             fdt_build_string(&builder, "mmu-type", d->cpus[i].mmu);
         if (d->cpus[i].timebase != 0)
             fdt_build_u32(&builder, "timebase-frequency", d->cpus[i].timebase);
+        fdt_build_begin(&builder, "interrupt-controller");
+        fdt_build_u32(&builder, "phandle", PHANDLE + i);
+        fdt_build_end(&builder);
         fdt_build_end(&builder);
     }
     fdt_build_begin(&builder, "cpu-map"); /* a child that is no cpu, as QEMU has it */
+    fdt_build_end(&builder);
+    fdt_build_end(&builder);
+}
+
+static void build_imsic(const struct description *d)
+{
+    uint32_t pairs[2 * CPUS_MAX];
+    for (unsigned i = 0; i < d->nimsic; i++) {
+        pairs[2 * i] = PHANDLE + d->imsic_cpus[i];
+        pairs[2 * i + 1] = d->imsic_line;
+    }
+    fdt_build_begin(&builder, "soc");
+    fdt_build_u32(&builder, "#address-cells", 2);
+    fdt_build_u32(&builder, "#size-cells", 2);
+    fdt_build_begin(&builder, "interrupt-controller@28000000");
+    fdt_build_string(&builder, "compatible", "riscv,imsics");
+    fdt_build_cells(&builder, "reg", (const uint32_t[]){0, 0x28000000, 0, d->imsic_bytes}, 4);
+    fdt_build_cells(&builder, "interrupts-extended", pairs, 2 * (size_t)d->nimsic);
+    fdt_build_u32(&builder, "riscv,guest-index-bits", d->imsic_guest_bits);
     fdt_build_end(&builder);
     fdt_build_end(&builder);
 }
@@ -124,6 +150,8 @@ static void build(const struct description *d)
     fdt_build_end(&builder);
     build_reserved(d);
     build_cpus(d);
+    if (d->nimsic)
+        build_imsic(d);
     for (unsigned i = 0; i < d->nram; i++)
         build_range("memory@0", "memory", d->ram_status, d->ram[i]);
     build_range("flash@0", NULL, NULL, (struct fdt_range){0x20000000, 0x2000000});
@@ -453,9 +481,57 @@ static void every_bit_flipped(void **state)
     }
 }
 
+/* Pages go to harts by what the pairs say, not by their order. */
+static void interrupt_files(void **state)
+{
+    struct description d = plain();
+    (void)state;
+    d.nimsic = 2;
+    d.imsic_cpus[0] = 1;
+    d.imsic_cpus[1] = 0;
+    d.imsic_line = 9;
+    d.imsic_bytes = 0x4000;
+    build(&d);
+    assert_int_equal(read_built(), 0);
+    assert_int_equal(machine.imsic[0], 0x28001000);
+    assert_int_equal(machine.imsic[1], 0x28000000);
+    d.imsic_guest_bits = 1;
+    build(&d);
+    assert_int_equal(read_built(), 0);
+    assert_int_equal(machine.imsic[0], 0x28002000);
+    d.imsic_guest_bits = 2;
+    build(&d);
+    assert_int_equal(read_built(), ERR_RANGE);
+    assert_string_equal(what, "an IMSIC with fewer pages than harts");
+    d.imsic_guest_bits = 64;
+    build(&d);
+    assert_int_equal(read_built(), ERR_FORMAT);
+}
+
+/* M-mode's, and one that some harts lack, are none. */
+static void interrupt_files_that_are_none(void **state)
+{
+    struct description d = plain();
+    (void)state;
+    d.nimsic = 2;
+    d.imsic_cpus[1] = 1;
+    d.imsic_line = 11;
+    d.imsic_bytes = 0x4000;
+    build(&d);
+    assert_int_equal(read_built(), 0);
+    assert_int_equal(machine.imsic[0], 0);
+    d.imsic_line = 9;
+    d.nimsic = 1;
+    build(&d);
+    assert_int_equal(read_built(), 0);
+    assert_int_equal(machine.imsic[0], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(interrupt_files),
+        cmocka_unit_test(interrupt_files_that_are_none),
         cmocka_unit_test(a_plain_machine),
         cmocka_unit_test(optional_things_may_be_absent),
         cmocka_unit_test(sparse_harts_are_sorted),

@@ -29,6 +29,8 @@ GUEST_HARTS = (1, 2, 5, 8)
 # On each heap the kernel boots and does what concerns its own memory; the whole suite runs on the default one.
 HEAP_HARTS = 2
 HEAP_TESTS = "kmalloc_*,machine_*,smp_*,bench_memory_is_counted"
+# What interrupts between harts carry, on the machine where they need no firmware.
+IMSIC_TESTS = "smp_*,shootdown_*,machine_*"
 GUEST_STALL_S = 60
 GUEST_LIMIT_S = 240
 PROGRAM_LIMIT_S = 300
@@ -134,6 +136,7 @@ class Suites:
             listed.append((f"guest {harts} hart{'s' if harts > 1 else ''}", False,
                            lambda name, n=harts: self._guest(name, n)))
         listed.append(("guest each kernel.heap", False, self._guest_heaps))
+        listed.append(("guest ipi=imsic", False, self._guest_imsic))
         for path in sorted(glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))):
             module = os.path.splitext(os.path.basename(path))[0]
             listed.append((f"e2e {module}", not module.startswith("test_boot_"),
@@ -201,8 +204,10 @@ class Suites:
         status, lines = self.processes.run(command, PROGRAM_LIMIT_S, clean_environment())
         return self._from_tap(name, status, lines)
 
-    def _command(self, harts, *words):
-        return Qemu(self.settings).command(os.path.join(ROOT, "build", "check", "hartscale.elf"), harts,
+    def _command(self, harts, *words, imsic=False):
+        qemu = Qemu(self.settings)
+        qemu.imsic = qemu.imsic or imsic
+        return qemu.command(os.path.join(ROOT, "build", "check", "hartscale.elf"), harts,
                                            self.settings.memory(), self.settings.bootargs(*words), initrd=programs.ARCHIVE)
 
     def _heaps(self):
@@ -222,6 +227,15 @@ class Suites:
             for heap in self._heaps():
                 run = self._boot(name, self._command(HEAP_HARTS, f"test={HEAP_TESTS}", f"kernel.heap={heap}"))
                 outcome.tests += [Test(f"{heap}: {test.name}", test.status, test.text) for test in run.tests]
+        return outcome
+
+    def _guest_imsic(self, name):
+        """All or none are run: T= chooses the suite."""
+        outcome = Outcome(name, [])
+        if self.filter(name):
+            for harts in self.settings.harts(GUEST_HARTS):
+                run = self._boot(name, self._command(harts, f"test={IMSIC_TESTS}", imsic=True))
+                outcome.tests += [Test(f"{harts} harts: {test.name}", test.status, test.text) for test in run.tests]
         return outcome
 
     def _guest(self, name, harts):

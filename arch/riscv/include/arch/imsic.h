@@ -14,7 +14,8 @@ void imsic_set_page(unsigned hart, paddr_t page);
 /** imsic_init_hart - this hart takes interrupts of the one identity that is used. Its interrupts are off. */
 void imsic_init_hart(void);
 
-/** imsic_send - interrupt a hart. Its handler sees what the caller wrote before. */
+/** imsic_send - interrupt a hart. Its handler sees what the caller wrote before its last imsic_fence(). */
+void imsic_fence(void);
 void imsic_send(unsigned hart);
 
 #endif
