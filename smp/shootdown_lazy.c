@@ -192,11 +192,16 @@ void shootdown_defer(struct deferred *deferred, hart_mask_t to, const struct flu
         counter_add(COUNTER_SHOOTDOWN, 1);
         counter_add(COUNTER_SHOOTDOWN_TARGETS, hart_mask_count(others));
         finish(self, make_room);
-        write_record(self, deferred, others);
     }
+    /* Still full: done() has deferred more than its own place. That is not waited for, but goes at once. */
+    bool at_once = others.bits && is_full(self);
+    if (others.bits && !at_once)
+        write_record(self, deferred, others);
+    if (at_once)
+        shootdown_now(&shootdown_ipi, others, flush);
     if (hart_mask_test(to, index))
         flush_self(flush_pack(flush));
-    if (!others.bits) {
+    if (!others.bits || at_once) {
         shootdown_returned(deferred, flush);
         deferred->done(deferred);
     }
