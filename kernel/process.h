@@ -20,6 +20,7 @@ struct family {
     struct process *root; /* the first one; stays until family_destroy() */
     struct process *all; /* for lists of them */
     _Atomic uint32_t nactive; /* threads that have neither paused nor ended */
+    _Atomic uint32_t nmessages; /* about processes that were ended */
 };
 
 struct process {

@@ -14,6 +14,7 @@
 #include "mm/memory.h"
 #include "smp/call.h"
 #include "smp/ipi.h"
+#include "smp/shootdown.h"
 
 /* A thread runs so long while others wait: a hundred switches a second cost nothing that one could measure, and a program
  * that answers a person gets its turn before they notice. */
@@ -216,6 +217,7 @@ static void run_thread(struct thread *thread)
     while (!has_to_leave(thread)) {
         if (sched_queue()->slice_over)
             start_slice();
+        shootdown_quiescent();
         user_enter(&thread->context);
     }
     thread_store_fp(thread);
@@ -257,6 +259,7 @@ static void idle(const struct family *family)
         sched_wake_sleepers();
         if (is_over(family) || (thread = take(queue)) != NULL || (thread = steal()) != NULL)
             break;
+        shootdown_quiescent();
         sleep(queue);
     }
     store_relaxed(&queue->idle, 0); /* who finds 1 sends an interrupt for nothing */

@@ -42,13 +42,13 @@ long errno_of(int error)
     }
 }
 
-long sys_getpid(struct thread *thread, const uint64_t *args)
+LEAF_PATH long sys_getpid(struct thread *thread, const uint64_t *args)
 {
     (void)args;
     return thread->process->pid;
 }
 
-long sys_gettid(struct thread *thread, const uint64_t *args)
+LEAF_PATH long sys_gettid(struct thread *thread, const uint64_t *args)
 {
     (void)args;
     return thread->tid;

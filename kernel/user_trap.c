@@ -9,6 +9,7 @@
 #include "kernel/syscall.h"
 #include "kernel/user_trap.h"
 #include "lib/error.h"
+#include "smp/shootdown.h"
 #include "trace/counter.h"
 
 static syscall_t *const calls[] = {
@@ -51,6 +52,9 @@ static void system_call(struct thread *thread, struct user_context *context)
         context->x[USER_A0] = (uint64_t)result;
 }
 
+/* Of a family. */
+#define MESSAGES_MAX 20
+
 static int signal_of(uint64_t cause, int error)
 {
     if (trap_is_page_fault(cause))
@@ -62,9 +66,11 @@ static int signal_of(uint64_t cause, int error)
 static void end_process(struct thread *thread, uint64_t cause, uint64_t address, int error)
 {
     struct process *process = thread->process;
-    console_format("program %s, process %d, thread %d: %s%s%s at pc %#lx, address %#lx\n", process->name,
-        process->pid, thread->tid, trap_cause_text(cause), error ? ": " : "", error ? error_text(error) : "",
-        thread->context.x[USER_PC], address);
+    /* Relaxed: a count. A thousand processes that die of the same are told of by a few. amoadd.w */
+    if (atomic_fetch_add_explicit(&process->family->nmessages, 1, memory_order_relaxed) < MESSAGES_MAX)
+        console_format("program %s, process %d, thread %d: %s%s%s at pc %#lx, address %#lx\n", process->name,
+            process->pid, thread->tid, trap_cause_text(cause), error ? ": " : "",
+            error ? error_text(error) : "", thread->context.x[USER_PC], address);
     process_exit(process, thread, STATUS_KILLED(signal_of(cause, error)));
     hart_attend();
 }
@@ -78,9 +84,12 @@ static NOINLINE void other_trap(struct thread *thread, uint64_t cause)
 {
     uint64_t address = csr_read(stval);
     int error = 0;
-    if (trap_interrupt(cause)) /* with interrupts off */
+    if (trap_interrupt(cause)) { /* with interrupts off */
+        shootdown_quiescent();
         return;
+    }
     interrupts_enable();
+    shootdown_quiescent();
     if (trap_is_page_fault(cause)) {
         error = space_fault(thread->process->space, VADDR(address), access_rights(trap_access(cause)));
         if (!error)
@@ -93,7 +102,7 @@ static NOINLINE void other_trap(struct thread *thread, uint64_t cause)
     end_process(thread, cause, address, error);
 }
 
-void user_trap(struct user_context *context, uint64_t cause)
+LEAF_PATH void user_trap(struct user_context *context, uint64_t cause)
 {
     struct thread *thread = (struct thread *)context;
     if (unlikely(cause != SCAUSE_USER_CALL)) {
@@ -101,6 +110,7 @@ void user_trap(struct user_context *context, uint64_t cause)
         return;
     }
     interrupts_enable();
+    shootdown_quiescent();
     system_call(thread, context);
 }
 

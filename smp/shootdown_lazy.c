@@ -207,18 +207,24 @@ void shootdown_defer(struct deferred *deferred, hart_mask_t to, const struct flu
     }
 }
 
-void shootdown_quiescent(void)
+static NOINLINE void pass(struct ring *self)
+{
+    bool enabled = interrupts_disable();
+    shootdown_serve_deferred();
+    interrupts_restore(enabled);
+    if (self->tail != atomic_load_explicit(&self->head, memory_order_relaxed))
+        finish(self, all_have_passed);
+}
+
+/* On the way of every system call. */
+LEAF_PATH void shootdown_quiescent(void)
 {
     struct ring *self = own_ring();
     /* Relaxed: where they differ, serving looks again with an acquire. */
     if (unlikely(atomic_load_explicit(&number.posted, memory_order_relaxed) !=
-                 atomic_load_explicit(&self->passed, memory_order_relaxed))) {
-        bool enabled = interrupts_disable();
-        shootdown_serve_deferred();
-        interrupts_restore(enabled);
-    }
-    if (unlikely(self->tail != atomic_load_explicit(&self->head, memory_order_relaxed)))
-        finish(self, all_have_passed);
+                 atomic_load_explicit(&self->passed, memory_order_relaxed)) ||
+        unlikely(self->tail != atomic_load_explicit(&self->head, memory_order_relaxed)))
+        pass(self);
 }
 
 void shootdown_drain(void)
