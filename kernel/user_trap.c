@@ -82,7 +82,7 @@ static uint64_t access_rights(enum trap_access access)
 
 static NOINLINE void other_trap(struct thread *thread, uint64_t cause)
 {
-    uint64_t address = csr_read(stval);
+    uint64_t address = trap_address();
     int error = 0;
     if (trap_interrupt(cause)) { /* with interrupts off */
         shootdown_quiescent();

@@ -77,6 +77,10 @@ class MonitorTest(MonitorCase):
     def test_help(self):
         self.assert_help(self.terminal.command("help"))
 
+    def test_run(self):
+        self.assertIn(": hello there", self.terminal.command("run hello there"))
+        self.assertIn("there is no program 'hallo'", self.terminal.command("run hallo"))
+
     def test_harts(self):
         text = self.terminal.command("harts")
         self.assertEqual(text.count("online"), 2, text)

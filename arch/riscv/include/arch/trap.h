@@ -37,6 +37,12 @@ static inline bool trap_is_page_fault(uint64_t cause)
            cause == SCAUSE_STORE_PAGE_FAULT;
 }
 
+/** trap_address - what the last exception was about: stval. With interrupts off since. */
+static inline uint64_t trap_address(void)
+{
+    return csr_read(stval);
+}
+
 /** trap_set_user_fault - who may mend a page fault at a program's address, so that the access succeeds when it is tried again:
  *  0, or an error. Called with interrupts on, in the middle of arch/uaccess.h's functions. */
 void trap_set_user_fault(int (*handler)(uint64_t address, enum trap_access access));
