@@ -23,7 +23,7 @@
 #define PAGES_MAX 2 /* of a hart */
 #define FRAMES    4 /* that a page shows in turn: who still sees one of the last three is found out */
 #define APART     128 /* pages from one hart's to the next: flushes of many pages reach no other's */
-#define ROUNDS    120 /* of all harts together: each round of one waits until the host has run all others */
+#define ROUNDS    80 /* of all harts together: each round of one waits until the host has run all others */
 #define DEFERRED  (SHOOTDOWN_DEFERRED_MAX + 16)
 
 struct page_under_test {
