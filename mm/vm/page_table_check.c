@@ -81,7 +81,9 @@ static const char *mark_finding(const struct page_table *table, pte_t pte, unsig
         return "a mark of no kind";
     if ((rights & (PTE_R | PTE_W | PTE_X)) && !pte_rights_valid(rights))
         return "rights that cannot be";
-    if (pte.bits != pte_mark(kind, rights | soft, pte_pfn(pte)).bits)
+    bool owned = kind == PTE_MARK_LEAVING || kind == PTE_MARK_BUSY;
+    uint64_t owner = owned ? pte.bits >> PTE_MARK_OWNER_SHIFT << PTE_MARK_OWNER_SHIFT : 0;
+    if (pte.bits != (pte_mark(kind, rights | soft, pte_pfn(pte)).bits | owner))
         return "bits that no mark has";
     if (kind == PTE_MARK_ANON && pte_pfn(pte).value != 0)
         return "a mark without a frame that has one";

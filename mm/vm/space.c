@@ -5,9 +5,16 @@
 #include "arch/paging.h"
 #include "mm/vm/space_private.h"
 
+/* Atomic for the check that a space which ends is nowhere. */
 static struct {
-    struct space *space;
+    struct space *_Atomic space;
 } CACHE_ALIGNED current[HART_MAX];
+
+static inline struct space *current_of(unsigned hart)
+{
+    /* Relaxed: mostly a hart's own. ld. */
+    return atomic_load_explicit(&current[hart].space, memory_order_relaxed);
+}
 
 int space_pool_init(struct space_pool *pool)
 {
@@ -96,7 +103,7 @@ void space_put(struct space *space)
     if (atomic_fetch_sub_explicit(&space->references, 1, memory_order_acq_rel) > 1)
         return;
     for (unsigned i = 0; i < HART_MAX; i++)
-        DEBUG_ASSERT(current[i].space != space);
+        DEBUG_ASSERT(current_of(i) != space);
     destroy(space);
 }
 
@@ -130,10 +137,10 @@ static void part(struct space *space)
 
 void space_enter(struct space *space)
 {
-    struct space *before = current[hart_index()].space;
+    struct space *before = space_current();
     if (likely(before == space))
         return;
-    current[hart_index()].space = space;
+    store_relaxed(&current[hart_index()].space, space); /* the hart's own */
     bool joined = !space->by_table && join(space), forget = false;
     uint16_t asid = space->has_asid ? asid_enter(&space->context, &forget) : ASID_KERNEL;
     paging_enter(space_view_root(space), asid);
@@ -151,7 +158,7 @@ void space_leave(void)
     struct space *space = space_current();
     if (!space)
         return;
-    current[hart_index()].space = NULL;
+    store_relaxed(&current[hart_index()].space, NULL);
     paging_enter(space->pool->kernel->root, ASID_KERNEL);
     if (!space->has_asid)
         paging_flush_asid(ASID_KERNEL);
@@ -160,5 +167,5 @@ void space_leave(void)
 
 struct space *space_current(void)
 {
-    return current[hart_index()].space;
+    return current_of(hart_index());
 }

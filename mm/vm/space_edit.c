@@ -33,14 +33,14 @@
 static pte_t owned_mark(const struct space_edit *edit, enum pte_mark kind, pte_t old, uint64_t rights)
 {
     pte_t mark = pte_mark(kind, space_bits(rights) | (old.bits & PTE_FOREIGN), pte_pfn(old));
-    return PTE(mark.bits | edit->owner << SPACE_OWNER_SHIFT);
+    return PTE(mark.bits | edit->owner << PTE_MARK_OWNER_SHIFT);
 }
 
 static bool is_own(const struct space_edit *edit, pte_t pte)
 {
     enum pte_mark kind = pte_mark_kind(pte);
     return (kind == PTE_MARK_LEAVING || kind == PTE_MARK_BUSY) &&
-           pte.bits >> SPACE_OWNER_SHIFT == edit->owner;
+           pte.bits >> PTE_MARK_OWNER_SHIFT == edit->owner;
 }
 
 /* --- who can have a translation ------------------------------------------------------------------------ */
@@ -111,6 +111,8 @@ static pte_t claimed(struct space_edit *edit, pte_t old, size_t page, unsigned l
 {
     if (old.bits == 0)
         return target(edit, page, level);
+    if (edit->fixed && pte_mark_kind(old) == PTE_MARK_LEAVING)
+        return replaced(edit, old, page, level);
     edit->edit.error = ERR_EXISTS;
     return old;
 }
@@ -304,5 +306,7 @@ int space_edit_run(struct space_edit *edit)
     int error = run_first_round(edit);
     if (!error)
         finish(edit, slot);
+    else /* a table that others have emptied may have been taken out of the tree on the way */
+        space_flush(edit->space, &edit->gathered.gather, edit->edit.first);
     return error;
 }

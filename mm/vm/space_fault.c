@@ -142,7 +142,7 @@ static void flush_busy(struct fault *fault, pte_t old, uint64_t rights)
         .harts = *table_slot_harts(&fault->slot),
         .tables = PFN_NONE};
     pte_t busy = pte_mark(PTE_MARK_BUSY, space_bits(rights) | (old.bits & PTE_FOREIGN), pte_pfn(old));
-    uint64_t owner = space_owner_of(SPACE_OWNER_NOW) << SPACE_OWNER_SHIFT;
+    uint64_t owner = space_owner_of(SPACE_OWNER_NOW) << PTE_MARK_OWNER_SHIFT;
     table_slot_set(&fault->slot, PTE(busy.bits | owner));
     table_slot_unlock(&fault->slot);
     space_flush(fault->space, &gather, fault->page);

@@ -64,12 +64,16 @@ void space_flush_here(struct space *space, struct table_gather *gather, size_t b
 
 /* --- quarantine: what is finished when all harts have passed a quiescent point (`lazy`) ---------------- */
 
-enum quarantine_state { QUARANTINE_FREE, QUARANTINE_WAITING, QUARANTINE_CANCELLED, QUARANTINE_FINISHING };
+/* What a place is for, in one word: a space that ends takes what waits of it away from the hart that would finish it, and must not
+ * take what the place has been used for since. */
+#define QUARANTINE_FREE      0ul
+#define QUARANTINE_CANCELLED 1ul /* until the hart hears that it could be finished */
+#define QUARANTINE_WAITING   2ul /* with the space's address; */
+#define QUARANTINE_FINISHING 3ul /* as well */
 
 struct quarantine {
     struct deferred deferred;
-    _Atomic uint32_t state; /* enum quarantine_state */
-    struct space *space;
+    _Atomic uint64_t state;
     size_t first, end; /* of the unmapped range */
     size_t npages;
 };
@@ -80,10 +84,14 @@ static struct quarantine_hart {
     size_t npages;
 } CACHE_ALIGNED quarantines[HART_MAX];
 
-static bool quarantine_claim(struct quarantine *slot, enum quarantine_state from, enum quarantine_state to)
+static uint64_t state_of(const struct space *space, uint64_t state)
 {
-    /* Both orders: who claims it has what was noted of it, and what was done before. amoswap would not do: the other
-     * may have been first. lr.w.aq, sc.w.rl. */
+    return (uint64_t)(uintptr_t)space | state;
+}
+
+static bool quarantine_claim(struct quarantine *slot, uint64_t from, uint64_t to)
+{
+    /* Both orders: who claims it has what was noted of it, and what was done before. lr.d.aq, sc.d.rl. */
     while (atomic_load_explicit(&slot->state, memory_order_relaxed) == from)
         if (cas_acq_rel(&slot->state, from, to))
             return true;
@@ -94,14 +102,17 @@ static void quarantine_done(struct deferred *deferred)
 {
     struct quarantine *slot = CONTAINER_OF(deferred, struct quarantine, deferred);
     struct quarantine_hart *own = &quarantines[hart_index()];
+    /* Relaxed: the claim decides. ld. */
+    uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     own->npages -= slot->npages;
-    if (quarantine_claim(slot, QUARANTINE_WAITING, QUARANTINE_FINISHING)) {
+    if (state != QUARANTINE_CANCELLED && quarantine_claim(slot, state, state | QUARANTINE_FINISHING)) {
+        struct space *space = (struct space *)(uintptr_t)(state & ~QUARANTINE_FINISHING);
         struct space_edit edit;
-        space_edit_init(&edit, slot->space, SPACE_UNMAP, slot->first, slot->end);
+        space_edit_init(&edit, space, SPACE_UNMAP, slot->first, slot->end);
         edit.owner = space_owner_of((unsigned)(slot - own->slots));
         space_edit_settle(&edit);
     }
-    /* Release (fence rw,w; sw), pairs with space_quarantine_cancel(). */
+    /* Release (fence rw,w; sd), pairs with space_quarantine_cancel(). */
     store_release(&slot->state, QUARANTINE_FREE);
 }
 
@@ -109,7 +120,7 @@ struct quarantine *quarantine_find_free(void)
 {
     struct quarantine_hart *own = &quarantines[hart_index()];
     for (size_t i = 0; i < ARRAY_SIZE(own->slots); i++)
-        /* Acquire: what is cancelled is not looked at by others any more. lw; fence r,rw. */
+        /* Acquire: what is cancelled is not looked at by others any more. ld; fence r,rw. */
         if (atomic_load_explicit(&own->slots[i].state, memory_order_acquire) == QUARANTINE_FREE)
             return &own->slots[i];
     return NULL;
@@ -125,14 +136,13 @@ void quarantine_put(struct space_edit *edit, struct quarantine *slot)
     struct space *space = edit->space;
     hart_mask_t told = space_harts_to_flush(space, &edit->gathered.gather); /* first: it orders */
     struct flush flush = space_flush_of(space, &edit->gathered.gather, edit->edit.first);
-    slot->space = space;
     slot->first = edit->edit.first;
     slot->end = edit->edit.end;
     slot->npages = edit->pending;
     slot->deferred.done = quarantine_done;
     quarantines[hart_index()].npages += slot->npages;
-    /* Release (fence rw,w; sw), pairs with quarantine_claim(). */
-    store_release(&slot->state, QUARANTINE_WAITING);
+    /* Release (fence rw,w; sd), pairs with quarantine_claim(). */
+    store_release(&slot->state, state_of(space, QUARANTINE_WAITING));
     shootdown_defer(&slot->deferred, told, &flush);
 }
 
@@ -147,12 +157,12 @@ void space_quarantine_cancel(struct space *space)
     for (unsigned hart = 0; hart < space->pool->nharts; hart++) {
         for (size_t i = 0; i < SPACE_OWNER_NOW; i++) {
             struct quarantine *slot = &quarantines[hart].slots[i];
-            /* Acquire, pairs with the releases above: the space is of that state. lw; fence r,rw. */
-            uint32_t state = atomic_load_explicit(&slot->state, memory_order_acquire);
-            if (state == QUARANTINE_FREE || slot->space != space ||
-                quarantine_claim(slot, QUARANTINE_WAITING, QUARANTINE_CANCELLED))
+            uint64_t waiting = state_of(space, QUARANTINE_WAITING);
+            if (quarantine_claim(slot, waiting, QUARANTINE_CANCELLED))
                 continue;
-            while (atomic_load_explicit(&slot->state, memory_order_acquire) == QUARANTINE_FINISHING)
+            /* Acquire, pairs with the release above: the tables are as it left them. ld; fence r,rw. */
+            while (atomic_load_explicit(&slot->state, memory_order_acquire) ==
+                   state_of(space, QUARANTINE_FINISHING))
                 cpu_relax();
         }
     }

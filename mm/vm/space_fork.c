@@ -114,6 +114,9 @@ static int fork_once(struct fork *fork, struct space *from)
     if (error)
         return error;
     error = table_edit_run(&fork->edit);
+    /* A table that others have emptied may have been taken out of the tree on the way, if nothing else. */
+    if (fork->lost || !pfn_is_none(fork->gathered.gather.tables))
+        space_flush(from, &fork->gathered.gather, USER_FIRST_PAGE);
     if (error)
         space_put(fork->copy);
     return error;
@@ -131,8 +134,6 @@ int space_fork(struct space *space, struct space **copy)
     } while (error && (fork.busy || (error == ERR_NO_MEMORY && space_quarantine_drain())));
     if (error)
         return error;
-    if (fork.lost)
-        space_flush(space, &fork.gathered.gather, USER_FIRST_PAGE);
     lock_acquire(&space->brk_lock, &node);
     fork.copy->brk = space->brk;
     lock_release(&space->brk_lock, &node);

@@ -142,6 +142,7 @@ static int map(struct space_edit *edit, vaddr_t *vaddr, size_t bytes, unsigned f
             return ERR_INVALID;
         if (!range_fits(*vaddr, bytes))
             return ERR_RANGE;
+        edit->fixed = true;
         edit->what = flags & SPACE_NOREPLACE ? SPACE_CLAIM : SPACE_REPLACE;
         error = claim_at(edit, vaddr_to_page(*vaddr));
     } else {

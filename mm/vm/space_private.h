@@ -160,6 +160,7 @@ struct space_edit {
     uint64_t rights; /* of SPACE_RIGHTS */
     pfn_t shown; /* the frame that the first page shows; PFN_NONE for anonymous memory */
     unsigned level_max; /* of leaves */
+    bool fixed; /* there and nowhere else, even if what was there is only just leaving */
 
     uint64_t self; /* this hart's bit */
     uint64_t owner; /* what this change's marks carry */

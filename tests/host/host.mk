@@ -31,6 +31,11 @@ HOST_SMP_SOURCES     := $(wildcard smp/lock*.c) smp/barrier.c smp/hart.c smp/epo
 HOST_SUBJECT_SOURCES := $(wildcard mm/frame/*.c mm/heap/*.c mm/vm/page_table*.c mm/vm/table_*.c tests/host/shim/*.c) $(HOST_SMP_SOURCES)
 HOST_SUBJECT_PROGRAMS := test_frame% test_heap% test_page_table% test_epoch test_lock test_shootdown tsan_% fuzz_frame% fuzz_heap% fuzz_page_table
 
+# Address spaces, with TLBs that are told to forget by other means: a hart need not run for that.
+HOST_SPACE_SOURCES  := $(filter-out smp/flush.c smp/shootdown%.c smp/shootdown.c %/shootdown_model.c,$(HOST_SUBJECT_SOURCES)) \
+    $(wildcard mm/vm/space*.c tests/host/space/*.c) mm/vm/asid.c mm/vm/vm_design.c
+HOST_SPACE_PROGRAMS := test_space test_asid tsan_space fuzz_space
+
 HOST_TEST_SOURCES   := $(wildcard tests/host/test_*.c)
 HOST_TSAN_SOURCES   := $(wildcard tests/host/tsan_*.c)
 HOST_FUZZ_SOURCES   := $(wildcard tests/host/fuzz_*.c)
@@ -57,7 +62,8 @@ $(4): $(HOST_OUT)/%: $(HOST_OUT)/$(1)/tests/host/%.o $(call host_objects,$(1),$(
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$(2) $$(HOST_CFLAGS) $(3) $$(filter %.o,$$^) $(5) -o $$@
 
-$(filter $(HOST_SUBJECT_PROGRAMS:%=$(HOST_OUT)/%),$(4)): $(call host_objects,$(1),$(HOST_SUBJECT_SOURCES))
+$(filter $(HOST_SPACE_PROGRAMS:%=$(HOST_OUT)/%),$(4)): $(call host_objects,$(1),$(HOST_SPACE_SOURCES))
+$(filter-out $(HOST_SPACE_PROGRAMS:%=$(HOST_OUT)/%),$(filter $(HOST_SUBJECT_PROGRAMS:%=$(HOST_OUT)/%),$(4))): $(call host_objects,$(1),$(HOST_SUBJECT_SOURCES))
 endef
 
 $(eval $(call host_flavour,asan,$(HOST_CC),$(HOST_ASAN_FLAGS),$(HOST_TESTS),-lcmocka))
@@ -81,8 +87,8 @@ host-tests: $(HOST_PROGRAMS)
 
 # Objects are kept: without this make takes those that only pattern rules mention for intermediate files.
 .SECONDARY: $(foreach flavour,asan tsan fuzz,$(call host_objects,$(flavour),$(HOST_CORE_SOURCES) \
-    $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_TEST_SOURCES) $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES)))
+    $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_SPACE_SOURCES) $(HOST_TEST_SOURCES) $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES)))
 
 -include $(foreach flavour,asan tsan fuzz,$(patsubst %.o,%.d,$(call host_objects,$(flavour),\
-    $(HOST_CORE_SOURCES) $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_TEST_SOURCES) \
+    $(HOST_CORE_SOURCES) $(HOST_SHARED_SOURCES) $(HOST_SUBJECT_SOURCES) $(HOST_SPACE_SOURCES) $(HOST_TEST_SOURCES) \
     $(HOST_TSAN_SOURCES) $(HOST_FUZZ_SOURCES))))

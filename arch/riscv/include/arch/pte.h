@@ -34,6 +34,9 @@
 #define PTE_MARK_SHIFT 5
 #define PTE_MARK_BITS  (7ul << PTE_MARK_SHIFT)
 
+/* Of marks that are LEAVING or BUSY, whose change it is: bits that no frame's number reaches. */
+#define PTE_MARK_OWNER_SHIFT 54
+
 enum pte_mark {
     PTE_MARK_NONE, /* of a hole, and of what is valid */
     PTE_MARK_ANON, /* not touched yet: zeros, without a frame */
