@@ -7,7 +7,7 @@
  * unmapped, BUSY for what will be something else. Then the harts are flushed, with no lock held. The second round, settle(),
  * finishes the marks, and gives the frames back. Nothing is allocated to remember them. A mark carries its owner (the hart, and
  * which of its changes), so a change that works in the same range meanwhile leaves it alone: it takes LEAVING for a hole, waits
- * for BUSY to end, and who maps something in its place (SPACE_REPLACE) takes it over and flushes itself.
+ * for BUSY to end (but for an unmapping, which takes it over), and who maps something in its place (SPACE_REPLACE) takes it over and flushes itself.
  *
  * Where no other hart can have a translation, one round does it, and a flush of this hart. That this is so must stay true
  * until the entries are written, while other harts may enter the space:
@@ -92,9 +92,11 @@ static pte_t target(const struct space_edit *edit, size_t page, unsigned level)
 
 static pte_t unmapped(struct space_edit *edit, pte_t old, size_t page)
 {
-    if (pte_mark_kind(old) == PTE_MARK_LEAVING)
+    enum pte_mark kind = pte_mark_kind(old);
+    if (kind == PTE_MARK_LEAVING)
         return old;
-    if (pte_has_frame(old) && has_others(edit, page))
+    /* Whoever has made it BUSY finds that it is not any more, and leaves it alone. */
+    if (pte_has_frame(old) && (has_others(edit, page) || kind == PTE_MARK_BUSY))
         return owned_mark(edit, PTE_MARK_LEAVING, old, 0);
     return PTE(0);
 }
@@ -175,13 +177,14 @@ static pte_t change(struct table_edit *table_edit, pte_t old, size_t page, unsig
         return settled(edit, old, page, level);
     if (edit->what == SPACE_END)
         return PTE(0);
+    if (edit->what == SPACE_UNMAP)
+        return unmapped(edit, old, page);
     if (unlikely(pte_mark_kind(old) == PTE_MARK_BUSY)) {
         edit->busy = true;
         edit->edit.error = ERR_STATE;
         return old;
     }
     switch (edit->what) {
-    case SPACE_UNMAP: return unmapped(edit, old, page);
     case SPACE_CLAIM: return claimed(edit, old, page, level);
     case SPACE_REPLACE: return replaced(edit, old, page, level);
     case SPACE_DISCARD: return discarded(edit, old, page);
@@ -221,22 +224,34 @@ static void changed(struct table_edit *table_edit, pte_t old, pte_t new, size_t 
 void space_edit_init(
     struct space_edit *edit, struct space *space, enum space_change what, size_t first, size_t end)
 {
-    *edit = (struct space_edit){
-        .edit = {.table = &space->table,
-            .first = first,
-            .end = end,
-            .change = change,
-            .changed = changed,
-            .gather = &edit->gathered.gather,
-            .hint = &space_hart(space)->hint},
-        .gathered = {TABLE_GATHER_INIT, space},
-        .space = space,
-        .what = what,
-        .shown = PFN_NONE,
-        .self = hart_mask_one(hart_index()).bits,
-        .owner = space_owner_of(SPACE_OWNER_NOW),
-    };
-    edit->gathered.gather.unlinked = space_unlinked;
+    /* One by one: to clear all of it first would cost as much as the change of a page. */
+    struct table_gather *gather = &edit->gathered.gather;
+    edit->edit.table = &space->table;
+    edit->edit.first = first;
+    edit->edit.end = end;
+    edit->edit.change = change;
+    edit->edit.changed = changed;
+    edit->edit.gather = gather;
+    edit->edit.sure = what == SPACE_UNMAP;
+    edit->edit.hint = &space_hart(space)->hint;
+    gather->first = gather->end = gather->nleaves = 0;
+    gather->harts = hart_mask_none();
+    gather->tables = PFN_NONE;
+    gather->removed = NULL;
+    gather->unlinked = space_unlinked;
+    edit->gathered.space = space;
+    edit->space = space;
+    edit->what = what;
+    edit->rights = 0;
+    edit->shown = PFN_NONE;
+    edit->level_max = 0;
+    edit->fixed = edit->settling = false;
+    edit->self = hart_mask_one(hart_index()).bits;
+    edit->owner = space_owner_of(SPACE_OWNER_NOW);
+    edit->others = edit->busy = edit->holes = edit->lost = false;
+    edit->pending = 0;
+    edit->unit = 0;
+    edit->unit_harts = 0;
 }
 
 bool space_solo_begin(struct space *space)

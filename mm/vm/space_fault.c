@@ -133,8 +133,9 @@ static void fill_frame(const struct fault *fault, pte_t from)
         memcpy(pfn_to_direct(fault->frame), pfn_to_direct(pte_pfn(from)), PAGE_BYTES);
 }
 
-/* While the harts forget what is there, the entry is BUSY and not locked. */
-static void flush_busy(struct fault *fault, pte_t old, uint64_t rights)
+/* While the harts forget what is there, the entry is BUSY and not locked. Returns whether it still is that when it is locked again: the
+ * page may have been unmapped, and the frame is whoever's that did. */
+static bool flush_busy(struct fault *fault, pte_t old, uint64_t rights)
 {
     struct table_gather gather = {.first = fault->page,
         .end = fault->page + 1,
@@ -148,7 +149,8 @@ static void flush_busy(struct fault *fault, pte_t old, uint64_t rights)
     space_flush(fault->space, &gather, fault->page);
     int error =
         table_slot_lock(&fault->space->table, fault->page, 0, &space_hart(fault->space)->hint, &fault->slot);
-    ASSERT(error == 0 && fault->slot.pte.bits == (busy.bits | owner)); /* all others wait for it */
+    ASSERT(error == 0); /* nothing was needed */
+    return fault->slot.pte.bits == (busy.bits | owner);
 }
 
 /* A frame of its own in place of one that others have, or of the page of zeros. */
@@ -158,8 +160,10 @@ static int replace_frame(struct fault *fault, pte_t old)
     uint64_t rights = space_rights(space, old), self = hart_mask_one(hart_index()).bits;
     bool solo = !space->by_table && space_solo_begin(space);
     bool others = space->by_table ? (table_slot_harts(&fault->slot)->bits & ~self) != 0 : !solo;
-    if (others && pte_is_leaf(old))
-        flush_busy(fault, old, rights);
+    if (others && pte_is_leaf(old) && !flush_busy(fault, old, rights)) {
+        table_slot_unlock(&fault->slot);
+        return AGAIN;
+    }
     fill_frame(fault, old);
     show_frame(fault, rights);
     if (!others)
