@@ -86,7 +86,6 @@ static void destroy(struct space *space)
     space_quarantine_cancel(space);
     space_edit_init(&edit, space, SPACE_END, space->table.first, space->table.end);
     edit.edit.hint = NULL;
-    edit.edit.sure = true;
     for (unsigned i = 0; i < space->pool->nharts; i++)
         table_hint_drop(&space->table, &space->harts[i].hint, &edit.gathered.gather);
     int error = table_edit_run(&edit.edit);

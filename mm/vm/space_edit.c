@@ -232,7 +232,8 @@ void space_edit_init(
     edit->edit.change = change;
     edit->edit.changed = changed;
     edit->edit.gather = gather;
-    edit->edit.sure = what == SPACE_UNMAP;
+    edit->edit.sure = what == SPACE_UNMAP || what == SPACE_END;
+    edit->edit.keeps_holes = edit->edit.sure;
     edit->edit.hint = &space_hart(space)->hint;
     gather->first = gather->end = gather->nleaves = 0;
     gather->harts = hart_mask_none();
@@ -286,6 +287,7 @@ static int run_first_round(struct space_edit *edit)
 void space_edit_settle(struct space_edit *edit)
 {
     edit->settling = true;
+    edit->edit.sure = edit->edit.keeps_holes = true;
     int error = table_edit_run(&edit->edit);
     ASSERT(error == 0); /* nothing is split, and nothing refused */
     space_flush(edit->space, &edit->gathered.gather, edit->edit.first);

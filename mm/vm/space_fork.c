@@ -105,6 +105,7 @@ static int fork_once(struct fork *fork, struct space *from)
                               .end = USER_END_PAGE,
                               .change = change,
                               .changed = changed,
+                              .keeps_holes = true,
                               .gather = &fork->gathered.gather},
         .gathered = {TABLE_GATHER_INIT, from},
         .from = from,

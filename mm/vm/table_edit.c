@@ -16,6 +16,11 @@ static pte_t decide(struct table_edit *edit, pte_t old, size_t page, size_t next
     return edit->change(edit, part, page, 0).bits == part.bits ? old : PTE_DESCEND;
 }
 
+static bool is_kept_hole(const struct table_edit *edit, pte_t pte)
+{
+    return pte.bits == 0 && edit->keeps_holes;
+}
+
 static bool is_descend(pte_t pte)
 {
     return pte.bits == PTE_DESCEND.bits;
@@ -26,8 +31,11 @@ static bool is_descend(pte_t pte)
 /* Of one table of level 0. */
 static int plan_entries(struct table_edit *edit, const entry_t *entry, size_t first, size_t end)
 {
-    for (size_t page = first; page < end && !edit->error; page++, entry++)
-        (void)edit->change(edit, entry_load(entry), page, 0);
+    for (size_t page = first; page < end && !edit->error; page++, entry++) {
+        pte_t old = entry_load(entry);
+        if (!is_kept_hole(edit, old))
+            (void)edit->change(edit, old, page, 0);
+    }
     return edit->error;
 }
 
@@ -44,6 +52,8 @@ static int plan(struct table_edit *edit, pfn_t table, pte_t whole, unsigned leve
                         ? pte_piece(whole, ALIGN_DOWN(page, page_level_pages(level)), level + 1)
                         : entry_load(table_entry(table, page, level));
         pfn_t child = PFN_NONE;
+        if (is_kept_hole(edit, old))
+            continue;
         if (pte_is_table(old)) {
             child = pte_pfn(old);
         } else {
@@ -98,7 +108,10 @@ static void write_entries(
     struct table_edit *edit, struct table_page *of, entry_t *entry, size_t first, size_t end)
 {
     for (size_t page = first; page < end; page++, entry++) {
-        pte_t old = entry_load(entry), new = edit->change(edit, old, page, 0);
+        pte_t old = entry_load(entry);
+        if (is_kept_hole(edit, old))
+            continue;
+        pte_t new = edit->change(edit, old, page, 0);
         DEBUG_ASSERT(!is_descend(new));
         if (new.bits != old.bits)
             put(edit, of, entry, old, new, page, 0);
@@ -139,6 +152,8 @@ static void write_below(struct table_edit *edit, pfn_t table, unsigned level, si
         next = entry_end(page, end, level);
         entry_t *entry = table_entry(table, page, level);
         pte_t old = entry_load(entry);
+        if (is_kept_hole(edit, old))
+            continue;
         if (pte_is_table(old)) {
             write_below(edit, pte_pfn(old), level - 1, page, next);
             if (edit->gather && table_page(edit->table, pte_pfn(old))->live == 0)

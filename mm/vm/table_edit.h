@@ -32,6 +32,7 @@ struct table_edit {
     struct table_gather *gather; /* for the flush; NULL: no leaf is changed, and no table emptied */
     struct table_hint *hint; /* the hart's own, or NULL */
     bool sure; /* change() refuses nothing: tables of level 0 need no first pass */
+    bool keeps_holes; /* change() leaves them as they are, and is not asked */
     int error;
 
     /*
