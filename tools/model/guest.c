@@ -100,7 +100,7 @@ static void reset_hart(struct hart *hart)
     tlb_reset(hart);
     memset(hart->stat, 0, sizeof(hart->stat));
     hart->stale = hart->contended_at = hart->charged = hart->time = hart->region_start = hart->ipi_at = 0;
-    hart->spin_loaded = hart->spin_wrote = hart->spin_missed = false;
+    hart->spin_loaded = hart->spin_wrote = hart->spin_missed = hart->ended = false;
     hart->pause_line = hart->pause_time = hart->spin_period = 0;
     hart->state = HART_READY;
 }
@@ -137,22 +137,26 @@ static void begin_statistics(struct hart *hart)
 {
     memset(hart->stat, 0, sizeof(hart->stat));
     hart->charged = 0;
+    hart->ended = false;
     hart->region_start = hart_now(hart);
     lines_measure(hart);
 }
 
-static void write_statistics(struct hart *hart)
+static void end_statistics(struct hart *hart)
 {
+    if (hart->ended)
+        return;
     uint64_t cycles = hart_now(hart) - hart->region_start;
     hart->stat[MODEL_STAT_INSNS] = hart->stat[MODEL_STAT_COMPUTE] = cycles - hart->charged;
     hart->stat[MODEL_STAT_RESCUES] = rescues;
     if (page)
         memcpy(page->stats[hart->index], hart->stat, sizeof(hart->stat));
+    hart->ended = true;
 }
 
 static void leave(struct hart *hart)
 {
-    write_statistics(hart);
+    end_statistics(hart);
     if (page) /* from the region's beginning to its end, whenever statistics are taken */
         page->stats[hart->index][MODEL_STAT_STALE] = hart->stale;
     lines_leave(hart);
@@ -184,6 +188,8 @@ void guest_hint(struct hart *hart, unsigned code, uint64_t pc)
             page->time[hart->index].now = hart_now(hart);
         else if (code == MODEL_HINT_MEASURE)
             begin_statistics(hart);
+        else if (code == MODEL_HINT_END)
+            end_statistics(hart);
         else if (code == MODEL_HINT_LEAVE)
             leave(hart);
         else if (code == MODEL_HINT_FLUSHING || code == MODEL_HINT_FLUSHED)

@@ -174,6 +174,7 @@ struct hart {
     bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
     uint64_t ipi_at; /* an interrupt is under way until then; 0: none, or taken */
     uint64_t region_start;
+    bool ended; /* its statistics are written, though it is in the region */
     uint64_t charged; /* all that is not an instruction's base cycle */
     uint64_t stat[MODEL_STAT_COUNT];
     uint64_t stale; /* uses of stale translations since the region began: a warm-up's count, too */

@@ -354,11 +354,14 @@ const char *symbol_at(uint64_t pc)
     return names[pc / 2 % NAMES].pc == pc && symbol ? symbol : "?";
 }
 
-/* In U-mode they trap. And a program has nothing to say to the model. */
-static bool for_the_kernel(enum kind kind)
+/* In U-mode they trap. And of hints a program has those that are about nothing but its hart's own time and statistics. */
+static bool for_the_kernel(enum kind kind, uint32_t bits)
 {
+    uint32_t code = bits >> 20;
+    if (kind == KIND_HINT)
+        return code != MODEL_HINT_TIME && code != MODEL_HINT_MEASURE && code != MODEL_HINT_END;
     return kind == KIND_WFI || kind == KIND_XRET || kind == KIND_SFENCE || kind == KIND_CSR_WRITE ||
-           kind == KIND_MSCRATCH_WRITE || kind == KIND_SATP_WRITE || kind == KIND_HINT;
+           kind == KIND_MSCRATCH_WRITE || kind == KIND_SATP_WRITE;
 }
 
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
@@ -382,7 +385,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         size_t bytes = qemu_plugin_insn_size(insn);
         qemu_plugin_insn_data(insn, &bits, bytes);
         enum kind kind = classify(bits, bytes);
-        if (mode.user && for_the_kernel(kind))
+        if (mode.user && for_the_kernel(kind, bits))
             kind = KIND_PLAIN;
         instrument(insn, bits, mode.bare, kind);
         if (kind != KIND_PLAIN || i + 1 == count) {

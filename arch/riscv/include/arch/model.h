@@ -54,7 +54,13 @@ static inline void model_measure(void)
     MODEL_HINT(MODEL_HINT_MEASURE);
 }
 
-/** model_leave - they end here, and the hart runs freely again. */
+/** model_end - they end here, but the hart stays in the region, where it answers others' interrupts. */
+static inline void model_end(void)
+{
+    MODEL_HINT(MODEL_HINT_END);
+}
+
+/** model_leave - they end here, unless they have, and the hart runs freely again. */
 static inline void model_leave(void)
 {
     MODEL_HINT(MODEL_HINT_LEAVE);

@@ -13,6 +13,7 @@
 #define MODEL_HINT_ENTER   3 /* a0: how many harts will come; goes on when all have */
 #define MODEL_HINT_MEASURE 4 /* this hart's statistics begin here */
 #define MODEL_HINT_LEAVE   5 /* and end here; the hart runs freely again */
+#define MODEL_HINT_END     8 /* they end here, but the hart stays in the region until it leaves */
 /* For the oracle of stale translations. a0: which shootdown, any number. */
 #define MODEL_HINT_FLUSHING 6 /* its entries are written, nobody has been asked yet */
 #define MODEL_HINT_FLUSHED  7 /* it has returned. a1: address space id; a2, a3: first and end page */
