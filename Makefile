@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # --- what may be said on the command line ----------------------------------------------------------
 
 # Read by tools/run, which checks their values and explains them (tools/run --help).
-RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU CALLS KERNEL IPI
+RUN_VARIABLES   := BENCH FRAME HEAP TRACE LOCK SPLIT ASID PTLOCK SHOOTDOWN IPI HARTS CLOCK PROFILE JOBS PIN LINES QUICK MEM OUT ARGS TIMEOUT SEED PLANT T RUN COUNT QEMU CALLS KERNEL
 # SECONDS is no plain environment variable in bash: it goes by another name.
 MAKE_VARIABLES  := SECONDS CROSS HOST_CC V
 VALID_VARIABLES := $(sort $(RUN_VARIABLES) $(MAKE_VARIABLES))
@@ -219,6 +219,10 @@ build/user/%.o: %.S build/user/flags
 	$(call say,USERAS,$<)
 	$(Q)$(CC) $(USER_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The program of the vm.* workloads is of several files.
+USER_LOOPS := $(patsubst %.c,build/user/%.o,$(wildcard bench/user/loops/*.c) lib/histogram.c)
+build/user/bench.elf: $(USER_LOOPS)
+
 $(USER_ELFS): build/user/%.elf: build/user/bench/user/%.o $(patsubst %,build/user/%.o,$(basename $(USER_SHARED))) linker/user.ld
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(USER_LDFLAGS) -o $@ $(filter %.o,$^)
@@ -229,7 +233,7 @@ build/user/programs.cpio: $(USER_ELFS) tools/pack-initrd tools/runner/cpio.py
 
 release check: build/user/programs.cpio
 
--include $(USER_OBJECTS:.o=.d)
+-include $(USER_OBJECTS:.o=.d) $(USER_LOOPS:.o=.d)
 
 .PHONY: FORCE
 FORCE:

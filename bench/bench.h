@@ -15,6 +15,7 @@
 #include "lib/rng.h"
 #include "mm/frame/frame.h"
 #include "mm/heap/heap.h"
+#include "mm/vm/vm_design.h"
 #include "smp/barrier.h"
 #include "smp/lock.h"
 #include "trace/counter.h"
@@ -25,12 +26,18 @@ enum bench_axis {
     BENCH_HEAP, /* each heap, over each kind of lock that was asked for. Measured only when named, not by `*` */
     BENCH_LOCK, /* each kind of lock */
     BENCH_MACHINE, /* nothing of ours: what the machine itself costs. Measured only when named, not by `*` */
+    BENCH_VM, /* designs of virtual memory, over the choices that the workload is about. Measured only when named, not by `*` */
 };
+
+/* What a design of virtual memory is made of. */
+enum bench_vm_choice { BENCH_VM_SPLIT, BENCH_VM_ASID, BENCH_VM_PTLOCK, BENCH_VM_SHOOTDOWN, BENCH_VM_CHOICES };
 
 struct bench_variant {
     const struct frame_allocator_ops *frame; /* NULL on other axes */
-    const struct lock_ops *lock; /* NULL on BENCH_MACHINE, and for allocators and heaps without locks */
+    const struct lock_ops
+        *lock; /* NULL on BENCH_MACHINE and BENCH_VM, and for allocators and heaps without locks */
     const struct heap_ops *heap; /* NULL on other axes */
+    const struct vm_design *vm; /* NULL on other axes */
 };
 
 /* The distributions of latency that a data point has. */
@@ -47,9 +54,10 @@ struct bench_figure {
     uint64_t value, per;
 };
 
-#define BENCH_FIGURES_MAX 8
+#define BENCH_FIGURES_MAX 10
 
 struct bench_run;
+struct bench_vm;
 
 /* One participating hart's share of a data point, on lines of its own. */
 struct bench_hart {
@@ -88,12 +96,18 @@ struct workload {
     const char *measures; /* one line for people */
     enum bench_axis axis;
 
+    /* BENCH_VM: what threads in user mode do, and which choices it is about (bench/vm.h). NULL on other axes. */
+    const struct bench_vm *vm;
+
     /* The largest order it asks for: an allocator that has no such blocks, or does not put freed ones together again,
      * is not measured with it. */
     unsigned order;
 
     /* Rounds between two looks at the clock: enough that the look costs under a per cent of the work. */
     uint64_t rounds;
+
+    /* What it takes under the model until caches are as they stay, at least; 0: a quarter of a trial is enough. */
+    uint64_t warm_up_cycles;
 
     /* All harts do the same number of rounds, and each round ends with a barrier. */
     bool collective;
@@ -137,7 +151,7 @@ struct bench_run {
     struct bench_variant variant;
     unsigned nharts;
     uint64_t seed;
-    uint64_t span; /* cycles a trial lasts */
+    uint64_t span, warm_up; /* cycles a trial lasts, and what is before it */
     uint64_t total_ops; /* of all harts in all trials so far */
     uint64_t stale; /* uses of stale translations that the model has seen, the same */
     void *state; /* the workload's */

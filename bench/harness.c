@@ -8,6 +8,7 @@
  */
 #include "bench/harness.h"
 #include "bench/points.h"
+#include "bench/vm.h"
 #include "arch/model.h"
 #include "arch/panic.h"
 #include "kernel/record.h"
@@ -197,10 +198,15 @@ static void take_part(void *argument)
     struct bench_hart *hart = &run->harts[hart_index()];
     model_enter(run->nharts);
     if (hart->timed)
-        warm_up_watched(hart, run->span / WARM_UP_DIVISOR);
+        warm_up_watched(hart, run->warm_up);
     else
-        spend(hart, run->span / WARM_UP_DIVISOR, false);
+        spend(hart, run->warm_up, false);
     spend(hart, run->span, !hart->timed);
+    if (run->variant.vm) {
+        /* Who has left the region answers no shootdown that others in it wait for. */
+        model_end();
+        barrier_wait(&run->barrier);
+    }
     model_leave();
 }
 
@@ -239,6 +245,9 @@ static void summarise(struct bench_run *run, struct trial *trial)
 static void run_trial(struct bench_run *run, uint64_t span, bool timed, struct trial *trial)
 {
     run->span = span;
+    run->warm_up = span / WARM_UP_DIVISOR;
+    if (clock_kind() == CLOCK_MODEL)
+        run->warm_up = MAX(run->warm_up, run->workload->warm_up_cycles);
     atomic_store_explicit(&run->last_round, NEVER, memory_order_relaxed); /* smp_call publishes it */
     for (unsigned i = 0; i < run->nharts; i++) {
         run->harts[i].timed = timed;
@@ -349,6 +358,8 @@ static int inspect_arena(struct bench_run *run, struct bench_result *result, str
 {
     if (run->variant.heap)
         return inspect_heap(run, result, why);
+    if (run->variant.vm)
+        return vm_inspect(run, why);
     if (!run->variant.frame)
         return 0;
     result->misuses = atomic_load_explicit(&run->arena.misuse_count, memory_order_relaxed);

@@ -1,5 +1,7 @@
 /* What to measure: the keys that choose, and every combination of workload, variant and number of harts. */
 #include "bench/points.h"
+#include "bench/vm.h"
+#include "bench/vm_select.h"
 #include "kernel/config.h"
 #include "lib/error.h"
 #include "lib/number.h"
@@ -193,11 +195,19 @@ static void walk_heaps(struct walk *walk)
     }
 }
 
-/* What measures the machine answers to its name only, as it is nothing that we have designed; heaps do, too, for the
- * time that they take. */
+static void walk_vm_design(const struct vm_design *design, void *argument)
+{
+    struct walk *walk = argument;
+    walk->point.variant = (struct bench_variant){.vm = design};
+    walk_harts(walk);
+}
+
+/* What measures the machine answers to its name only, as it is nothing that we have designed; heaps and virtual memory do,
+ * too, for the time that they take. */
 static bool selected(const struct workload *workload)
 {
-    bool by_name = workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP;
+    bool by_name =
+        workload->axis == BENCH_MACHINE || workload->axis == BENCH_HEAP || workload->axis == BENCH_VM;
     bool is_chosen = by_name ? select_match_named(chosen.bench, workload->name)
                              : select_match(chosen.bench, workload->name);
     return is_chosen && (!workload->available || workload->available(NULL) == 0);
@@ -215,6 +225,7 @@ static void walk_all(struct walk *walk)
         case BENCH_HEAP: walk_heaps(walk); break;
         case BENCH_LOCK: walk_locks(walk); break;
         case BENCH_MACHINE: walk_harts(walk); break;
+        case BENCH_VM: vm_select_each(walk->point.workload->vm->varies, walk_vm_design, walk); break;
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "bench/report.h"
 #include "arch/console.h"
 #include "arch/model.h"
+#include "bench/vm_select.h"
 
 void report_mark_begin(struct json *json, const char *mark)
 {
@@ -28,6 +29,8 @@ static void write_point(struct json *json, const struct bench_point *point)
         json_string(json, "heap", point->variant.heap->name);
     if (point->variant.lock)
         json_string(json, "lock", point->variant.lock->name);
+    for (size_t i = 0; point->variant.vm && vm_choice_name(i); i++)
+        json_string(json, vm_choice_name(i), vm_choice_value(point->variant.vm, i));
     json_object_end(json);
     json_unsigned(json, "harts", point->nharts);
 }
@@ -195,13 +198,25 @@ void report_end(unsigned failed)
     report_mark_end(&json);
 }
 
+/* What is measured, in one word. */
+static void write_subject(struct writer *writer, const struct bench_variant *variant)
+{
+    if (variant->frame)
+        writer_puts(writer, variant->frame->name);
+    if (variant->heap)
+        writer_puts(writer, variant->heap->name);
+    for (size_t i = 0; variant->vm && vm_choice_name(i); i++)
+        writer_format(writer, "%s%s", i ? "/" : "", vm_choice_value(variant->vm, i));
+}
+
 void report_for_people(const struct bench_point *point, const struct bench_result *result, const char *reason)
 {
-    const char *subject = point->variant.frame  ? point->variant.frame->name
-                          : point->variant.heap ? point->variant.heap->name
-                                                : "";
+    char subject[64];
+    struct buffer_writer writer;
     const char *lock = point->variant.lock ? point->variant.lock->name : "";
     uint64_t thousands = result->ops_per_sec / 1000;
+    buffer_writer_init(&writer, subject, sizeof(subject));
+    write_subject(&writer.writer, &point->variant);
     console_format("  %-13s %-10s %-7s %2u harts  %6lu.%03lu M/s  %7lu %s an operation%s%s\n",
         point->workload->name, subject, lock, point->nharts, thousands / 1000, thousands % 1000,
         result->ops ? result->cycles / result->ops : 0, clock_unit(clock_kind()), reason ? "  FAILED: " : "",

@@ -42,6 +42,18 @@ static const struct workload *const workloads[] = {
     &workload_model_flush,
     &workload_model_fault,
     &workload_model_stale,
+    &workload_vm_map_local,
+    &workload_vm_map_untouched,
+    &workload_vm_map_pipeline,
+    &workload_vm_map_global,
+    &workload_vm_fault,
+    &workload_vm_fault_shared,
+    &workload_vm_protect,
+    &workload_vm_fork,
+    &workload_vm_syscall,
+    &workload_vm_tick,
+    &workload_vm_shootdown,
+    &workload_vm_switch,
 };
 
 const struct workload *workload_at(size_t i)

@@ -43,5 +43,17 @@ extern const struct workload workload_model_switch;
 extern const struct workload workload_model_flush;
 extern const struct workload workload_model_fault;
 extern const struct workload workload_model_stale;
+extern const struct workload workload_vm_map_local;
+extern const struct workload workload_vm_map_untouched;
+extern const struct workload workload_vm_map_pipeline;
+extern const struct workload workload_vm_map_global;
+extern const struct workload workload_vm_fault;
+extern const struct workload workload_vm_fault_shared;
+extern const struct workload workload_vm_protect;
+extern const struct workload workload_vm_fork;
+extern const struct workload workload_vm_syscall;
+extern const struct workload workload_vm_tick;
+extern const struct workload workload_vm_shootdown;
+extern const struct workload workload_vm_switch;
 
 #endif

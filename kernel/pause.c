@@ -1,5 +1,7 @@
 /* Threads that pause and are resumed: see thread.h. */
 #include "arch/atomic.h"
+#include "arch/cpu.h"
+#include "arch/csr.h"
 #include "kernel/sched_private.h"
 #include "kernel/syscall.h"
 #include "lib/error.h"
@@ -82,4 +84,13 @@ int thread_resume(struct thread *thread, uint64_t word)
     sched_enqueue(thread, hart_index());
     sched_loop(NULL);
     return atomic_load_explicit(resumed, memory_order_relaxed) == RESUMED_PAUSED ? 0 : ERR_STATE;
+}
+
+long sys_tick(struct thread *thread, const uint64_t *args)
+{
+    (void)thread;
+    (void)args;
+    interrupts_disable(); /* it is to come in user mode */
+    csr_set(sip, INTERRUPT_SOFTWARE);
+    return 0;
 }

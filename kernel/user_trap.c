@@ -33,6 +33,7 @@ static syscall_t *const calls[] = {
     [226] = sys_mprotect,
     [233] = sys_madvise,
     [SYSCALL_PAUSE] = sys_pause,
+    [SYSCALL_TICK] = sys_tick,
     [260] = sys_wait4,
 };
 

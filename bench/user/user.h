@@ -32,6 +32,7 @@ enum {
     SYS_mprotect = 226,
     SYS_madvise = 233,
     SYS_pause_work = 244, /* not Linux's: kernel/syscall.h */
+    SYS_tick = 245, /* nor this */
     SYS_wait4 = 260,
 };
 

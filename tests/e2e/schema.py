@@ -7,7 +7,9 @@ HEAP_MEMORY = ("arena_frames", "metadata_bytes", "live_bytes", "block_bytes", "r
                "fragmentation")
 # What may be null: what the clock or the allocator gives no way to know.
 UNKNOWN = {"line_transfer", "fragmentation"}
-AXES = ("frame", "heap", "lock")
+AXES = ("frame", "heap", "lock", "shootdown")
+# A design of virtual memory is all of them.
+VM_CHOICES = ("split", "asid", "ptlock", "shootdown")
 # name: (types, whether null may stand for "not known here")
 MEASURED = {
     "ops": ((int,), False), "cycles": ((int,), False), "ops_per_sec": ((int, float), False),
@@ -26,6 +28,11 @@ OF_WORKLOAD = {
 }
 for replay in ("heap.replay", "heap.kernel"):
     OF_WORKLOAD[replay] = ((), ("calls", "copies", "handed", "peak_bytes", "balance"))
+for vm in ("map_local", "map_untouched", "map_pipeline", "map_global", "fault", "fault_shared", "protect", "fork", "syscall", "tick",
+           "shootdown", "switch"):
+    OF_WORKLOAD[f"vm.{vm}"] = ((), ("frames",))
+# Of these the operations are one hart's, who waits for the others.
+OF_ONE_HART = {"vm.shootdown"}
 # Their operation is something had, and there may be nothing to be had: the one case in which a rate may be 0.
 MAY_FIND_NOTHING = {"frame.frag"}
 # They allocate for a while and free for a while: a short trial of a slow heap has the one or the other only.
@@ -105,9 +112,17 @@ def _own(result):
             _percentiles(result[name], name)
     if not figures:
         return set()
+    if result["bench"] == "vm.shootdown":
+        figures = (*figures, *(f"unmap_{targets}" for targets in shootdown_targets(result["harts"])))
     _require(set(result.get("figures", {})) == set(figures), f"figures: {result.get('figures')}")
     _numbers(_known_figures(result["figures"]), set(), (int, float), "figures")
     return {*latencies, "figures"}
+
+
+def shootdown_targets(harts):
+    """How many other harts had the page in vm.shootdown: eight different numbers at most."""
+    others = harts - 1
+    return list(range(others + 1)) if others < 8 else sorted({0, others, *(1 << i for i in range(6) if 1 << i < others)})
 
 
 def _known_figures(figures):
@@ -147,6 +162,8 @@ def check_result(result):
     _require("." in result["bench"], f"bench is {result['bench']}")
     _require(result["variant"] and all(_is(v, (str, int)) for v in result["variant"].values()), "variant is empty or deep")
     _require(set(AXES) & set(result["variant"]), f"variant has none of {AXES}")
+    if result["bench"].startswith("vm."):
+        _require(tuple(result["variant"]) == VM_CHOICES, f"variant is {result['variant']}")
     if result["status"] == "failed":
         _require(result.get("reason"), f"failed without a reason: {result}")
         return

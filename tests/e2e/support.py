@@ -18,8 +18,8 @@ LIMIT_S = 280
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # What a user's shell might have set and what make sets would change what is tested.
 DROPPED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "HARTSCALE_GIVEN", "STRESS_SECONDS", "BENCH", "FRAME",
-           "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS", "SEED", "PLANT", "T", "RUN",
-           "COUNT", "QEMU", "IPI", "PROFILE", "JOBS", "PIN", "LINES", "CALLS", "KERNEL")
+           "HEAP", "TRACE", "LOCK", "SPLIT", "ASID", "PTLOCK", "SHOOTDOWN", "HARTS", "CLOCK", "QUICK", "MEM", "OUT", "ARGS", "TIMEOUT", "SECONDS",
+           "SEED", "PLANT", "T", "RUN", "COUNT", "QEMU", "IPI", "PROFILE", "JOBS", "PIN", "LINES", "CALLS", "KERNEL")
 
 
 def environment(**more):

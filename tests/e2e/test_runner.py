@@ -73,6 +73,18 @@ class RunnerTest(RunnerCase):
         done = self.bench("good")
         self.assertLessEqual(max(map(len, done.out.splitlines())), 100)
 
+    def test_designs_of_virtual_memory(self):
+        """Four choices a variant: all columns of the table, and in the figures what differs."""
+        self.assert_ok(done := self.bench("vm"))
+        results = self.lines()
+        schema.check_set(results)
+        self.assertEqual(len(results), 12)
+        self.assertLessEqual(max(map(len, done.out.splitlines())), 100)
+        self.assertRegex(done.out, r"  split +asid +ptlock +shootdown +1 hart +2 harts\n")
+        self.assertRegex(done.out, r"  separate +on +node +tracked +1.00M")
+        with open(os.path.join(self.out, "plots", "vm.map_local.throughput.gp"), encoding="utf-8") as file:
+            self.assertIn("separate × tracked", file.read())
+
     def test_every_figure_is_drawn_twice(self):
         self.assert_ok(self.bench("good"))
         plots = os.listdir(os.path.join(self.out, "plots"))

@@ -16,11 +16,12 @@ from .plot import GnuplotMissing, plot
 from .progress import Progress
 from .qemu import Interrupted, Interrupts
 from .results import RunFolder, enrich
+from .settings import VM_CHOICES
 from .table import caveat, table
 from .units import Symbols
 
-ACCEPTED = ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM", "OUT", "ARGS",
-            "TIMEOUT", "QEMU", "IPI")
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", *VM_CHOICES, "HARTS", "CLOCK", "PROFILE", "JOBS", "PIN", "LINES", "QUICK", "MEM",
+            "OUT", "ARGS", "TIMEOUT", "QEMU", "IPI")
 CONSOLE_TAIL_LINES = 15
 
 

@@ -8,7 +8,7 @@ from .lines import BOOT_WORD, LinesReport
 from .model import PROFILE_DEFAULT, Model, default_memory
 from .qemu import Qemu
 from .results import ROOT
-from .settings import HARTS_MAX, JOBS_MAX
+from .settings import HARTS_MAX, JOBS_MAX, VM_CHOICES
 
 ELF = os.path.join(ROOT, "build", "release", "hartscale.elf")
 MODEL_ONLY = ("PROFILE", "PIN", "LINES")
@@ -24,6 +24,11 @@ FRAME_DEFAULT = ("bitmap", "hartcache", "buddy_pcp", "llfree")
 HEAP_DEFAULT = ("bestfit", "buddy", "hartbuddy", "slab")
 HEAP_BENCH_DEFAULT = ("heap.churn", "heap.threadtest", "heap.larson", "heap.remote", "heap.cache_scratch", "heap.mixed",
                       "heap.realloc", "heap.frag")
+# And of virtual memory: what each of its choices buys, in a workload or two.
+VM_DEFAULT = {"SHOOTDOWN": "ipi,tracked"}
+VM_BENCH_DEFAULT = ("vm.map_local", "vm.syscall", "vm.shootdown")
+# Who chooses one of these has chosen what is measured.
+CHOICES = ("BENCH", "FRAME", "HEAP", "TRACE", *VM_CHOICES)
 # A fraction of the usual measurement: enough to see that everything works and roughly how it ranks.
 QUICK_WORDS = {"host": ("trials=3", "trial_ms=8"), "model": ("trial_cycles=60000",)}
 
@@ -41,8 +46,7 @@ class Plan:
             self._refuse_model_variables(settings)
         self.jobs = settings.number("JOBS", host.cores(), 1, JOBS_MAX) if self.model else 1
         self.pinned = self.model is not None and settings.flag("PIN", "1")
-        self.few_frames = not (any(settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "TRACE"))
-                               or " frame=" in f" {settings.text('ARGS')}")
+        self.few_frames = not (any(settings.text(name) for name in CHOICES) or " frame=" in f" {settings.text('ARGS')}")
         self.some_heaps = self.few_frames and bool(HEAP_DEFAULT)
         benchmarks = settings.word("BENCH") or self._everything(settings)
         self.traces = traces.Traces(settings, benchmarks)
@@ -60,19 +64,23 @@ class Plan:
         self.qemu = Qemu(settings)
 
     def _everything(self, settings):
-        """The benchmarks of who names none. Who chooses heaps means those of heaps: the others would not heed it. Who gives a
-        trace wants it replayed. `*` alone has no heaps, but those that stand beside it."""
+        """The benchmarks of who names none. Who chooses heaps means those of heaps: the others would not heed it; likewise of
+        virtual memory. Who gives a trace wants it replayed. `*` alone has neither, but those that stand beside it."""
         if settings.text("TRACE"):
             return traces.REPLAY
         if settings.word("HEAP"):
             return "heap.*"
-        return ",".join(["*", *(HEAP_BENCH_DEFAULT if self.some_heaps else ())])
+        if any(settings.word(name) for name in VM_CHOICES):
+            return "vm.*"
+        some = (*(HEAP_BENCH_DEFAULT if self.some_heaps else ()), *(VM_BENCH_DEFAULT if self.few_frames else ()))
+        return ",".join(["*", *some])
 
     def _selection(self, settings, benchmarks):
         frame = ",".join(FRAME_DEFAULT) if self.few_frames else settings.word("FRAME")
         heap = ",".join(HEAP_DEFAULT) if self.some_heaps else settings.word("HEAP")
         chosen = (("bench", benchmarks), ("harts", ",".join(map(str, self.harts))), ("frame", frame), ("heap", heap),
-                  ("lock", settings.word("LOCK")))
+                  ("lock", settings.word("LOCK")),
+                  *((name.lower(), settings.word(name) or self.few_frames and VM_DEFAULT.get(name)) for name in VM_CHOICES))
         return [f"{key}={value}" for key, value in chosen if value]
 
     def _refuse_model_variables(self, settings):
@@ -86,11 +94,12 @@ class Plan:
         said = []
         if self.few_frames:
             said.append("the other allocators (FRAME=*, many minutes)")
-        if self.clock == "model" and not any(self.settings.text(name) for name in ("BENCH", "FRAME", "HEAP", "TRACE", "LOCK", "HARTS", "ARGS")):
+        if self.clock == "model" and not any(self.settings.text(name) for name in (*CHOICES, "LOCK", "HARTS", "ARGS")):
             more = [n for n in (32, HARTS_MAX) if n > max(self.harts)]
             said += [f"{' and '.join(map(str, more))} harts (HARTS={','.join(map(str, [*self.harts, *more]))}, many minutes;"
                      " frame.bulk takes most of them)",
-                     f"{'other' if self.some_heaps else 'kernel'} heaps (BENCH=heap.*), other locks under the allocators (LOCK=*)",
+                     f"{'other' if self.some_heaps else 'kernel'} heaps (BENCH=heap.*), virtual memory in full (BENCH=vm.*)",
+                     "other locks under the allocators (LOCK=*)",
                      "the machine's own costs (BENCH=model.*)"]
         return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 

@@ -19,6 +19,11 @@ VARIABLES = {
              " where BENCH is given)",
     "HEAP": "heaps to measure: a comma list of names and globs; without BENCH it means BENCH=heap.*",
     "TRACE": "a trace of heap calls for heap.replay (docs/heap-traces.md); without BENCH it means BENCH=heap.replay",
+    "SPLIT": "shared, separate: whether user and kernel share a page table; without BENCH this and the next three mean BENCH=vm.*",
+    "ASID": "on, off: whether address spaces have identifiers in the TLB",
+    "PTLOCK": "space, node: what a lock of page tables covers",
+    "SHOOTDOWN": "schemes of TLB shootdown: a comma list of names and globs. Of these four a benchmark is measured over those that it"
+                 " is about, all of their values if none are named. For run and debug each is one name, as for FRAME",
     "LOCK": "locks to measure: a comma list of names and globs. For run and debug FRAME, HEAP and LOCK are each one name: what the"
             " kernel itself runs on",
     "HARTS": f"hart counts: a comma list of numbers from 1 to {HARTS_MAX} (default 1,2,4,8, and 16 under CLOCK=model)",
@@ -44,6 +49,9 @@ VARIABLES = {
     "COUNT": "how many times to boot (default 50)",
     "QEMU": "the QEMU to use (default qemu-system-riscv64)",
 }
+
+# What a design of virtual memory is made of.
+VM_CHOICES = ("SPLIT", "ASID", "PTLOCK", "SHOOTDOWN")
 
 # Variables that the Makefile reads, too; any target may be given them.
 MAKE_VARIABLES = ("CROSS", "HOST_CC", "JOBS", "V")

@@ -11,10 +11,11 @@ from . import host
 from .lab import Lab, Trial
 from .plan import FRAME_DEFAULT
 from .results import RESULTS
+from .settings import VM_CHOICES
 from .units import si
 from .validate import counter, profile_of, write
 
-ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU", "IPI")
+ACCEPTED = ("BENCH", "FRAME", "HEAP", "LOCK", *VM_CHOICES, "HARTS", "PROFILE", "QUICK", "JOBS", "OUT", "QEMU", "IPI")
 BENCH_DEFAULT = "frame.churn,frame.batch,frame.random,lock.counter"
 HARTS_DEFAULT = (8,)
 QUICK_CYCLES = 60000
@@ -81,7 +82,7 @@ def main(settings):
     words = [f"bench={settings.word('BENCH') or BENCH_DEFAULT}"]
     if not any(settings.text(key) for key in ("BENCH", "FRAME")):
         words.append(f"frame={','.join(FRAME_DEFAULT)}")
-    words += [f"{key.lower()}={settings.word(key)}" for key in ("FRAME", "HEAP", "LOCK") if settings.word(key)]
+    words += [f"{key.lower()}={settings.word(key)}" for key in ("FRAME", "HEAP", "LOCK", *VM_CHOICES) if settings.word(key)]
     if settings.flag("QUICK"):
         words.append(f"trial_cycles={QUICK_CYCLES}")
     harts = tuple(settings.harts(HARTS_DEFAULT))

@@ -3,7 +3,7 @@ import fnmatch
 import os
 import zlib
 
-from . import cpio, heap_server, heap_trace
+from . import cpio, heap_server, heap_trace, programs
 from .failure import Failure
 from .model import memory_bytes
 from .results import ROOT
@@ -53,7 +53,10 @@ class Traces:
         if _wanted(items, KERNEL):
             self.traces["kernel.heaptrace"] = heap_trace.parse(heap_server.make())
         self.path = path
-        self.initrd = write_archive({name: trace.data for name, trace in self.traces.items()}) if self.traces else None
+        files = {name: trace.data for name, trace in self.traces.items()}
+        if any(item.startswith("vm.") or fnmatch.fnmatchcase("vm.fault", item) for item in items):
+            files.update(programs.files())
+        self.initrd = write_archive(files) if files else None
 
     def describe(self):
         """For run.json."""
