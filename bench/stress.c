@@ -3,7 +3,7 @@
  * trusts none of them. Every frame held carries a pattern that only its holder could have written, checked before
  * it is freed; frames held are counted by their holders; at every pause the allocator is validated against that
  * count. Frames that harts share are given up by reference and written to as copy-on-write does; the counts of
- * references are validated as well.
+ * references are validated as well. Designs of virtual memory: stress_vm.c.
  *
  * The run is a sequence of slices. A hart's random numbers depend on the seed, the slice and the hart alone, so
  * a seed reproduces what each hart tries in each slice, whatever order the harts ran in.
@@ -12,6 +12,7 @@
 #include "arch/panic.h"
 #include "bench/points.h"
 #include "bench/stress.h"
+#include "bench/vm_select.h"
 #include "kernel/config.h"
 #include "lib/error.h"
 #include "lib/string.h"
@@ -29,11 +30,17 @@
 
 struct stress stress;
 
-static const char *const slice_names[SLICE_KINDS] = {"mixed", "brim", "exhaust", "share", "small", "mixed"};
+static const char *const slice_names[SLICE_KINDS] = {
+    "mixed", "brim", "exhaust", "share", "small", "mixed", "shared", "own"};
 
 static bool of_heap(void)
 {
-    return stress.kind >= SLICE_HEAP_FIRST;
+    return stress.kind >= SLICE_HEAP_FIRST && stress.kind < SLICE_VM_FIRST;
+}
+
+static bool of_vm(void)
+{
+    return stress.kind >= SLICE_VM_FIRST;
 }
 
 void stress_fail(const char *format, ...)
@@ -52,20 +59,31 @@ void stress_fail(const char *format, ...)
     va_end(args);
 }
 
+static void step(struct stress_hart *hart, uint64_t bits)
+{
+    if (of_vm())
+        stress_vm_step(hart, bits);
+    else if (of_heap())
+        stress_heap_step(hart, bits);
+    else
+        stress_step(hart, bits);
+}
+
 static void run_slice(void *unused)
 {
     struct stress_hart *hart = &stress.harts[hart_index()];
     (void)unused;
+    if (of_vm())
+        stress_vm_begin();
     rng_seed(&hart->rng, stress.seed, stress.slice * HART_MAX + hart_index());
     for (unsigned i = 0; i < SLICE_STEPS; i++) {
-        if (of_heap())
-            stress_heap_step(hart, rng_next(&hart->rng));
-        else
-            stress_step(hart, rng_next(&hart->rng));
+        step(hart, rng_next(&hart->rng));
         if (i % SLICE_LOOK == 0 &&
             (time_now() >= stress.slice_end || atomic_load_explicit(&stress.failures, memory_order_relaxed)))
             break;
     }
+    if (of_vm())
+        stress_vm_end();
 }
 
 /* One hart frees what all hold, each slice another: nobody to wait for, and its cache must overflow. */
@@ -109,7 +127,9 @@ static void inspect_frames(void)
 /* The harts are quiet. */
 static void inspect(void)
 {
-    if (of_heap())
+    if (of_vm())
+        stress_vm_inspect();
+    else if (of_heap())
         stress_heap_inspect();
     else
         inspect_frames();
@@ -132,41 +152,71 @@ static bool run_slices(enum slice_kind first, enum slice_kind end)
     hart_mask_t all = hart_mask_first(hart_count());
     for (stress.kind = first; stress.kind < end && !over(); stress.kind++) {
         stress.slice++;
+        if (of_vm())
+            stress_vm_make();
         stress.slice_end = time_now() + stress.slice_length;
         smp_call(all, run_slice, NULL);
         inspect();
         if (failed())
             return false;
-        smp_call(hart_mask_one(stress.slice % hart_count()), empty_hands, NULL);
+        if (of_vm())
+            stress_vm_drop();
+        else
+            smp_call(hart_mask_one(stress.slice % hart_count()), empty_hands, NULL);
         inspect();
     }
     return stress.kind == end;
 }
 
-static void name_subject(const char *name, bool lockless, const struct lock_ops *lock)
+static void name_subject(const char *name, const char *lock)
 {
     stress.subject = name;
-    stress.lock = lockless ? "no lock" : lock->name;
+    stress.lock = lock;
 }
 
 static void stress_heap(const struct heap_ops *heap, const struct lock_ops *lock)
 {
-    name_subject(heap->name, heap->lockless, lock);
+    name_subject(heap->name, heap->lockless ? "no lock" : lock->name);
     stress_heap_make(heap, lock);
-    if (run_slices(SLICE_HEAP_FIRST, SLICE_KINDS))
+    if (run_slices(SLICE_HEAP_FIRST, SLICE_VM_FIRST))
         stress.heaps++;
 }
 
-static void stress_frames(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
+static void make_arena(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
 {
     const struct memory_plan *memory = memory_plan();
     size_t nframes = MIN(memory->arena_frames, (size_t)STRESS_FRAMES_MAX);
-    name_subject(frame->name, frame->lockless, lock);
     int error = frame_allocator_init(
         &stress.arena, frame, lock, "stress", memory->metadata, memory->arena_base, nframes, hart_count());
     if (error)
         panic("stress: %s: %s", frame->name, error_text(error));
     frame_refs_init(&stress.refs, &stress.arena, stress.counts);
+}
+
+/* Over frames as heaps have theirs. */
+static void stress_vm(const struct vm_design *design, void *unused)
+{
+    static char name[64];
+    struct buffer_writer writer;
+    (void)unused;
+    if (over())
+        return;
+    buffer_writer_init(&writer, name, sizeof(name));
+    for (size_t i = 0; vm_choice_name(i); i++)
+        writer_format(&writer.writer, "%s%s", i ? "/" : "", vm_choice_value(design, i));
+    name_subject(name, "its own locks");
+    make_arena(frame_allocator_find(HEAP_FRAMES), lock_kind_find(LOCK_UNDER_SUBJECT));
+    stress_vm_open(design);
+    if (run_slices(SLICE_VM_FIRST, SLICE_KINDS))
+        stress.vms++;
+    if (!failed())
+        stress_vm_close();
+}
+
+static void stress_frames(const struct frame_allocator_ops *frame, const struct lock_ops *lock)
+{
+    name_subject(frame->name, frame->lockless ? "no lock" : lock->name);
+    make_arena(frame, lock);
     if (run_slices(0, SLICE_HEAP_FIRST))
         stress.variants++;
 }
@@ -181,7 +231,7 @@ static int make_hands(void)
         if (!stress.harts[i].held)
             return ERR_NO_MEMORY;
     }
-    return 0;
+    return stress_vm_prepare();
 }
 
 static void drop_hands(void)
@@ -189,17 +239,28 @@ static void drop_hands(void)
     bench_buffer_free(stress.counts);
     for (unsigned i = 0; i < hart_count(); i++)
         bench_buffer_free(stress.harts[i].held);
+    stress_vm_finish();
 }
 
 /* Who names designs of one sort means no others. */
+static bool nobody_chose(void)
+{
+    return selection_is_all_frames() && selection_is_all_heaps() && vm_select_is_all();
+}
+
 static bool has_frame(const struct frame_allocator_ops *frame)
 {
-    return selection_has_frame(frame) && (selection_is_all_heaps() || !selection_is_all_frames());
+    return selection_has_frame(frame) && (nobody_chose() || !selection_is_all_frames());
 }
 
 static bool has_heap(const struct heap_ops *heap)
 {
-    return selection_has_heap(heap) && (selection_is_all_frames() || !selection_is_all_heaps());
+    return selection_has_heap(heap) && (nobody_chose() || !selection_is_all_heaps());
+}
+
+static bool has_vm(void)
+{
+    return nobody_chose() || !vm_select_is_all();
 }
 
 static size_t chosen_frames(void)
@@ -215,6 +276,20 @@ static size_t chosen_heaps(void)
     size_t count = 0;
     for (size_t i = 0; heap_design_at(i); i++)
         count += has_heap(heap_design_at(i));
+    return count;
+}
+
+static void count_vm(const struct vm_design *design, void *count)
+{
+    (void)design;
+    ++*(size_t *)count;
+}
+
+static size_t chosen_vms(void)
+{
+    size_t count = 0;
+    if (has_vm())
+        vm_select_each(VM_EVERY_CHOICE, count_vm, &count);
     return count;
 }
 
@@ -235,6 +310,7 @@ static void report(uint64_t began)
     json_unsigned(&json, "harts", hart_count());
     json_unsigned(&json, "designs", MIN(stress.variants, chosen_frames()));
     json_unsigned(&json, "heaps", MIN(stress.heaps, chosen_heaps()));
+    json_unsigned(&json, "vms", MIN(stress.vms, chosen_vms()));
     json_unsigned(&json, "slices", stress.slice);
     json_unsigned(&json, "operations", operations);
     json_unsigned(&json, "checks", checks);
@@ -257,6 +333,8 @@ static void stress_every_variant(void)
         for (size_t i = 0; heap_design_at(i); i++)
             if (!over() && has_heap(heap_design_at(i)))
                 stress_heap(heap_design_at(i), lock);
+        if (has_vm())
+            vm_select_each(VM_EVERY_CHOICE, stress_vm, NULL);
     }
 }
 
@@ -264,7 +342,9 @@ static int run_stress(void)
 {
     uint64_t began = time_now();
     stress.end = began + stress.seconds * time_hz();
-    size_t slices = chosen_frames() * SLICE_HEAP_FIRST + chosen_heaps() * (SLICE_KINDS - SLICE_HEAP_FIRST);
+    size_t slices = chosen_frames() * SLICE_HEAP_FIRST +
+                    chosen_heaps() * (SLICE_VM_FIRST - SLICE_HEAP_FIRST) +
+                    chosen_vms() * (SLICE_KINDS - SLICE_VM_FIRST);
     stress.slice_length = MIN(time_hz() / SLICE_HZ, (stress.end - began) / 2 / slices);
     stress.seed = bench_selection()->seed;
     if (make_hands()) {

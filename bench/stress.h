@@ -1,5 +1,5 @@
 /* What the parts of the stress run share: stress.c has the slices, stress_hands.c what a hart does in one, stress_heap.c
- * the same for heaps. */
+ * the same for heaps, stress_vm.c for virtual memory. */
 #ifndef BENCH_STRESS_H
 #define BENCH_STRESS_H
 
@@ -9,6 +9,7 @@
 #include "lib/rng.h"
 #include "mm/frame/frame_refs.h"
 #include "mm/heap/heap.h"
+#include "mm/vm/vm_design.h"
 #include "trace/inject.h"
 
 /* Small enough to be exhausted many times a second, and not a multiple of 64, so that the bitmaps have a tail. */
@@ -24,10 +25,13 @@ enum slice_kind {
     SLICE_SHARE, /* blocks of all orders that several harts hold */
     SLICE_HEAP_SMALL, /* of a heap: blocks of up to half a KiB */
     SLICE_HEAP_MIXED, /* of a heap: blocks of up to a MiB, until there is no memory */
+    SLICE_VM_SHARED, /* of virtual memory: all harts in one space */
+    SLICE_VM_OWN, /* of virtual memory: each in its own */
     SLICE_KINDS
 };
 
 #define SLICE_HEAP_FIRST SLICE_HEAP_SMALL /* those before are of frame allocators */
+#define SLICE_VM_FIRST   SLICE_VM_SHARED
 
 /* A block in one word. Of a heap, its address. Of a frame allocator: frame number from the arena's base, order, and a tag that makes each time that the same
  * block is held another. Bit 63 tells a block from nothing. */
@@ -55,8 +59,9 @@ struct stress {
     uint64_t seconds;
     enum plant planted; /* in check builds */
     uint64_t end, slice_end, slice_length; /* of `time` */
-    size_t variants,
-        heaps; /* frame allocators and heaps that had all slices; each design is in the first few */
+    size_t variants, heaps,
+        vms; /* frame allocators, heaps and designs of virtual memory that had all slices; each design
+                                  * is in the first few */
     _Atomic uint64_t asked_for; /* frames held or being asked for; SLICE_BRIM keeps it within the arena */
     _Atomic uint32_t failures;
     _Atomic block_t exchange[EXCHANGE_PLACES];
@@ -87,6 +92,22 @@ void stress_heap_make(const struct heap_ops *heap, const struct lock_ops *lock);
 void stress_heap_step(struct stress_hart *hart, uint64_t bits);
 void stress_heap_drop(struct stress_hart *hart, block_t block);
 void stress_heap_inspect(void);
+
+/** stress_vm_prepare, stress_vm_finish - memory for the slices of virtual memory, and its end. 0 or ERR_NO_MEMORY.
+ *  stress_vm_open, stress_vm_close - spaces of a design have their frames from the arena from now on; none is left, and all
+ *  frames are back. stress_vm_make, stress_vm_drop - the spaces of a slice. Boot hart, the others are quiet. */
+int stress_vm_prepare(void);
+void stress_vm_finish(void);
+void stress_vm_open(const struct vm_design *design);
+void stress_vm_close(void);
+void stress_vm_make(void);
+void stress_vm_drop(void);
+void stress_vm_inspect(void);
+
+/** stress_vm_begin, stress_vm_end - around a hart's steps; stress_vm_step - one. */
+void stress_vm_begin(void);
+void stress_vm_end(void);
+void stress_vm_step(struct stress_hart *hart, uint64_t bits);
 
 /** stress_make_account - what the harts hold. They are quiet. */
 void stress_make_account(struct stress_account *account);

@@ -23,7 +23,8 @@ class StressTest(support.TestCase):
         done = make("stress", "SECONDS=3", "SEED=1", "HARTS=4")
         self.assert_ok(done)
         self.assertIn("SEED=1", done.out)
-        summary = re.search(r"(\d+) operations, (\d+) checks, 0 failures in \d+ s on 4 harts, \d+ allocators, \d+ heaps; SEED=1 repeats it", done.out)
+        summary = re.search(r"(\d+) operations, (\d+) checks, 0 failures in \d+ s on 4 harts, \d+ allocators, \d+ heaps, \d+ designs of virtual memory;"
+                            r" SEED=1 repeats it", done.out)
         self.assertTrue(summary, str(done))
         self.assertGreater(int(summary[1]), 1000)
         self.assertGreater(int(summary[2]), 1000)
@@ -41,7 +42,12 @@ class StressTest(support.TestCase):
     def test_heaps_alone(self):
         done = make("stress", "SECONDS=1", "SEED=7", "HEAP=*fit", "HARTS=4")
         self.assert_ok(done)
-        self.assertRegex(done.out, r"[1-9]\d* operations, .* 0 failures in .*, 0 allocators, 2 heaps; ")
+        self.assertRegex(done.out, r"[1-9]\d* operations, .* 0 failures in .*, 0 allocators, 2 heaps, 0 designs of virtual memory; ")
+
+    def test_virtual_memory_alone(self):
+        done = make("stress", "SECONDS=2", "SEED=7", "SHOOTDOWN=ipi,tracked", "SPLIT=shared", "ASID=on", "HARTS=4")
+        self.assert_ok(done)
+        self.assertRegex(done.out, r"[1-9]\d* operations, .* 0 failures in .*, 0 allocators, 0 heaps, 4 designs of virtual memory; ")
 
     def test_unknown_heap(self):
         self.assert_fails(make("stress", "SECONDS=1", "HEAP=nonesuch"), "nonesuch", "bestfit", "firstfit")
@@ -57,7 +63,8 @@ class StressTest(support.TestCase):
         designs, heaps = valid(self, "FRAME"), valid(self, "HEAP")
         done = run(RUN, "stress", STRESS_SECONDS="3", HARTS="4")
         self.assert_ok(done)
-        self.assertIn(f" s on 4 harts, {len(designs)} allocators, {len(heaps)} heaps; ", done.out)
+        self.assertIn(f" s on 4 harts, {len(designs)} allocators, {len(heaps)} heaps, {2 * 2 * 2 * len(valid(self, 'SHOOTDOWN'))} designs"
+                      " of virtual memory; ", done.out)
 
     def test_catches_every_planted_bug(self):
         """Those that the guest says it has, each within the time from its first word, whatever is planted where."""

@@ -7,8 +7,9 @@ from .failure import Failure
 from .qemu import Interrupted, Interrupts, Machine, Qemu, Stall
 from .results import ROOT
 from .session import Session
+from .settings import VM_CHOICES
 
-ACCEPTED = ("SECONDS", "SEED", "HARTS", "FRAME", "HEAP", "LOCK", "PLANT", "MEM", "ARGS", "TIMEOUT", "QEMU", "IPI")
+ACCEPTED = ("SECONDS", "SEED", "HARTS", "FRAME", "HEAP", "LOCK", *VM_CHOICES, "PLANT", "MEM", "ARGS", "TIMEOUT", "QEMU", "IPI")
 # What bringing up, pausing for validation and winding down may add to the seconds asked for.
 OVERHEAD_S = 120
 
@@ -18,7 +19,7 @@ def main(settings):
     seed = settings.number("SEED", secrets.randbelow(1 << 32), 0, (1 << 63) - 1)
     plant = settings.word("PLANT")
     words = [f"stress={seconds}", f"seed={seed}"]
-    for variable in ("FRAME", "HEAP", "LOCK", "PLANT"):
+    for variable in ("FRAME", "HEAP", "LOCK", *VM_CHOICES, "PLANT"):
         if settings.word(variable):
             words.append(f"{variable.lower()}={settings.word(variable)}")
     harts = settings.harts_max(8)
@@ -49,7 +50,7 @@ def _listen(machine, stall_s):
         raise Failure(f"QEMU ended with status {status} before the stress run was done")
     total = session.stress
     print(f"{total['operations']} operations, {total['checks']} checks, {total['failures']} failures in"
-          f" {total['seconds']:.0f} s on {total['harts']} harts, {total['designs']} allocators, {total['heaps']} heaps;"
-          f" SEED={total['seed']} repeats it",
+          f" {total['seconds']:.0f} s on {total['harts']} harts, {total['designs']} allocators, {total['heaps']} heaps,"
+          f" {total['vms']} designs of virtual memory; SEED={total['seed']} repeats it",
           flush=True)
     return 0 if status == 0 and total["failures"] == 0 else 1

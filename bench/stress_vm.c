@@ -1,0 +1,337 @@
+/*
+ * The slices of the stress run about virtual memory: all harts map, touch, protect, discard and unmap pages and fork, in one space
+ * or each in its own, over every design. Each hart keeps a list of what it should find in pages of its own, some of which lie
+ * between those of other harts; in all others, what anybody may have written is known by the page, so a translation that
+ * outlives its page is seen as the contents of another. Spaces have their frames from the arena, which is small: calls that fail
+ * for want of memory must have changed nothing, and in the end all frames are back.
+ */
+#include "arch/panic.h"
+#include "arch/uaccess.h"
+#include "bench/stress.h"
+#include "bench/vm_select.h"
+#include "lib/error.h"
+#include "mm/memory.h"
+#include "mm/vm/kernel_map.h"
+#include "mm/vm/space.h"
+#include "smp/call.h"
+#include "smp/epoch.h"
+#include "smp/shootdown.h"
+
+/* A hart's own pages: some next to those of other harts, in the same tables, and 2 MiB that it has alone. */
+#define NEAR_PAGES 48
+#define FAR_PAGES  512
+#define OWN_PAGES  (NEAR_PAGES + FAR_PAGES)
+
+/* And some of which everybody does what it likes. */
+#define COMMON_PAGES 32
+
+#define COMMON_BASE (USER_MMAP_BASE + (1ul << 30))
+#define NEAR_BASE   (COMMON_BASE + COMMON_PAGES * PAGE_BYTES)
+#define FAR_BASE    (USER_MMAP_BASE + (2ul << 30))
+#define FAR_STRIDE  (4ul << 20)
+
+#define RW (PTE_R | PTE_W)
+
+/* What a page should be. */
+struct own_page {
+    bool mapped;
+    uint8_t rights;
+    uint32_t value; /* its first word; 0: nobody has written to it */
+};
+
+struct stress_vm_hart {
+    struct space *space;
+    uint32_t serial;
+    struct own_page pages[OWN_PAGES];
+} CACHE_ALIGNED;
+
+static struct {
+    struct table_source tables;
+    struct space_pool pool;
+    struct table_page *table_pages;
+    struct stress_vm_hart *harts;
+    unsigned nspaces;
+} vm;
+
+/* --- words that say whose they are --- */
+
+#define COMMON_OWNER 0xff
+
+static uint32_t tag_of(unsigned owner, size_t page)
+{
+    return owner << 24 | (uint32_t)page << 12;
+}
+
+/* Whether the word can have been written to the page. */
+static bool belongs(uint32_t value, unsigned owner, size_t page)
+{
+    return value == 0 || (value & ~0xfffu) == tag_of(owner, page);
+}
+
+static uint64_t address_of(unsigned owner, size_t page)
+{
+    if (owner == COMMON_OWNER)
+        return COMMON_BASE + page * PAGE_BYTES;
+    return page < NEAR_PAGES ? NEAR_BASE + (owner * NEAR_PAGES + page) * PAGE_BYTES
+                             : FAR_BASE + owner * FAR_STRIDE + (page - NEAR_PAGES) * PAGE_BYTES;
+}
+
+/* --- what a hart does --- */
+
+/* An access has failed though it should not: unless there was no memory, that is wrong. */
+static bool is_excused(struct space *space, uint64_t vaddr, uint64_t access)
+{
+    int error = space_fault(space, VADDR(vaddr), access);
+    return error == ERR_NO_MEMORY || error == 0;
+}
+
+static void touch_own(struct stress_hart *hart, size_t page, bool write)
+{
+    unsigned self = hart_index();
+    struct stress_vm_hart *own = &vm.harts[self];
+    struct own_page *expected = &own->pages[page];
+    uint64_t vaddr = address_of(self, page);
+    uint32_t value = write ? tag_of(self, page) | (++own->serial & 0xfff) : 0;
+    bool allowed = expected->mapped && expected->rights & (write ? PTE_W : PTE_R);
+    int error = write ? user_store_word(vaddr, value) : user_load_word(vaddr, &value);
+    hart->checks++;
+    if (error == 0 && !allowed)
+        stress_fail("%s page %zu (%#lx) succeeded, which is %s", write ? "writing to" : "reading", page,
+            vaddr, expected->mapped ? "forbidden" : "not mapped");
+    else if (error && allowed && !is_excused(space_current(), vaddr, write ? PTE_W : PTE_R))
+        stress_fail("%s page %zu (%#lx) failed: %s", write ? "writing to" : "reading", page, vaddr,
+            error_text(space_fault(space_current(), VADDR(vaddr), write ? PTE_W : PTE_R)));
+    else if (error == 0 && write)
+        expected->value = value;
+    else if (error == 0 && value != expected->value)
+        stress_fail("page %zu (%#lx) has %#x and not %#x", page, vaddr, value, expected->value);
+}
+
+/* A page of somebody else's, or of nobody's: whether it is there is not known, but whose contents it has is. */
+static void touch_other(struct stress_hart *hart, unsigned owner, size_t page, bool write)
+{
+    uint32_t value = tag_of(owner, page) | (uint32_t)(hart->operations & 0xfff);
+    uint64_t vaddr = address_of(owner, page);
+    hart->checks++;
+    if (write)
+        user_store_word(vaddr, value);
+    else if (user_load_word(vaddr, &value) == 0 && !belongs(value, owner, page))
+        stress_fail("page %zu of %u (%#lx) has %#x, which is another's", page, owner, vaddr, value);
+}
+
+/* Whether all of a range is mapped. */
+static bool is_whole(const struct stress_vm_hart *own, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        if (!own->pages[i].mapped)
+            return false;
+    return true;
+}
+
+static void expect(int error, int expected, const char *what)
+{
+    if (error != expected && error != ERR_NO_MEMORY)
+        stress_fail("%s: %s, expected %s", what, error_text(error), error_text(expected));
+}
+
+enum change { MAP, UNMAP, PROTECT, DISCARD };
+
+static int change_range(
+    struct space *space, enum change change, uint64_t first, size_t count, uint64_t rights)
+{
+    vaddr_t vaddr = VADDR(first);
+    size_t bytes = count * PAGE_BYTES;
+    switch (change) {
+    case MAP: return space_map(space, &vaddr, bytes, RW, SPACE_FIXED);
+    case UNMAP: return space_unmap(space, vaddr, bytes);
+    case PROTECT: return space_protect(space, vaddr, bytes, rights);
+    default: return space_discard(space, vaddr, bytes);
+    }
+}
+
+/* A range of the hart's own, which nobody else changes: what comes of it is known. */
+static void change_own(enum change change, size_t first, size_t count, uint64_t rights)
+{
+    static const char *const names[] = {"mapping", "unmapping", "protecting", "discarding"};
+    struct stress_vm_hart *own = &vm.harts[hart_index()];
+    bool may_fail = change >= PROTECT && !is_whole(own, first, count);
+    int error = change_range(own->space, change, address_of(hart_index(), first), count, rights);
+    expect(error, may_fail ? ERR_RANGE : 0, names[change]);
+    if (error && !(change == DISCARD && error == ERR_RANGE))
+        return;
+    for (struct own_page *page = &own->pages[first]; page < &own->pages[first + count]; page++) {
+        if (change == MAP || change == UNMAP)
+            *page = (struct own_page){.mapped = change == MAP, .rights = RW};
+        else if (change == PROTECT)
+            page->rights = (uint8_t)rights;
+        else
+            page->value = 0;
+    }
+}
+
+/* The child has what the parent has, and what it writes is its own. */
+static void fork_and_look(struct stress_hart *hart, uint64_t bits)
+{
+    struct stress_vm_hart *own = &vm.harts[hart_index()];
+    struct space *parent = own->space, *child;
+    uint32_t serial = own->serial;
+    struct own_page *page = &own->pages[bits % OWN_PAGES], was = *page;
+    int error = space_fork(parent, &child);
+    expect(error, 0, "forking");
+    if (error)
+        return;
+    space_enter(child);
+    for (unsigned i = 0; i < 4; i++)
+        touch_own(hart, (bits >> 8 * i) % OWN_PAGES, false);
+    touch_own(hart, bits % OWN_PAGES, true);
+    touch_own(hart, bits % OWN_PAGES, false);
+    space_enter(parent);
+    space_put(child);
+    *page = was;
+    own->serial = serial;
+    touch_own(hart, bits % OWN_PAGES, false);
+}
+
+static void step_in_common(struct stress_hart *hart, uint64_t bits)
+{
+    size_t first = bits % COMMON_PAGES, count = 1 + (bits >> 8) % (COMMON_PAGES - first);
+    unsigned other = (unsigned)((bits >> 16) % hart_count());
+    switch (bits >> 40 & 15) {
+    case 0: change_range(space_current(), MAP, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
+    case 1: change_range(space_current(), UNMAP, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
+    case 2: change_range(space_current(), PROTECT, COMMON_BASE + first * PAGE_BYTES, count, PTE_R); break;
+    case 3: change_range(space_current(), PROTECT, COMMON_BASE + first * PAGE_BYTES, count, RW); break;
+    case 4: change_range(space_current(), DISCARD, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
+    case 5:
+    case 6:
+    case 7:
+    case 8:
+        if (other != hart_index())
+            touch_other(hart, other, (bits >> 24) % OWN_PAGES, false);
+        break;
+    default: touch_other(hart, COMMON_OWNER, first, bits >> 30 & 1);
+    }
+}
+
+void stress_vm_step(struct stress_hart *hart, uint64_t bits)
+{
+    static const uint8_t rights[] = {RW, RW, PTE_R, 0};
+    bool far = bits >> 36 & 1;
+    size_t first = far ? NEAR_PAGES + bits % FAR_PAGES : bits % NEAR_PAGES;
+    size_t most = far ? OWN_PAGES - first : NEAR_PAGES - first;
+    size_t count = 1 + (bits >> 12) % MIN(most, (size_t)(far && bits >> 37 & 7 ? 16 : FAR_PAGES));
+    hart->operations++;
+    if (bits >> 63 && stress.kind == SLICE_VM_SHARED) {
+        step_in_common(hart, bits);
+        return;
+    }
+    switch (bits >> 40 & 31) {
+    case 0:
+    case 1:
+    case 2: change_own(MAP, first, count, RW); break;
+    case 3: change_own(UNMAP, first, count, 0); break;
+    case 4:
+    case 5: change_own(PROTECT, first, count, rights[bits >> 48 & 3]); break;
+    case 6: change_own(DISCARD, first, count, 0); break;
+    case 7:
+        if ((bits >> 50 & 7) == 0)
+            fork_and_look(hart, bits);
+        break;
+    default: touch_own(hart, first, bits >> 30 & 1);
+    }
+}
+
+/* --- slices --- */
+
+void stress_vm_begin(void)
+{
+    space_enter(vm.harts[hart_index()].space);
+}
+
+void stress_vm_end(void)
+{
+    space_leave();
+}
+
+static pfn_t take_table(struct table_source *source)
+{
+    (void)source;
+    return frame_alloc(&stress.arena, 0, FRAME_ZERO);
+}
+
+static void give_table(struct table_source *source, pfn_t pfn)
+{
+    (void)source;
+    frame_free(&stress.arena, pfn, 0);
+}
+
+/* Spaces for a slice: one for all, or one each. */
+void stress_vm_make(void)
+{
+    vm.nspaces = stress.kind == SLICE_VM_SHARED ? 1 : hart_count();
+    for (unsigned i = 0; i < hart_count(); i++) {
+        struct stress_vm_hart *hart = &vm.harts[i];
+        *hart = (struct stress_vm_hart){.space = vm.harts[0].space};
+        if (i < vm.nspaces && space_create(&vm.pool, &hart->space))
+            panic("stress: no memory for %u spaces", vm.nspaces);
+    }
+}
+
+static void settle_hart(void *unused)
+{
+    (void)unused;
+    shootdown_drain();
+}
+
+/* Nothing is deferred any more. */
+static void settle(void)
+{
+    smp_call(hart_mask_first(hart_count()), settle_hart, NULL);
+    epoch_drain();
+}
+
+void stress_vm_inspect(void)
+{
+    settle();
+    for (unsigned i = 0; i < vm.nspaces; i++)
+        if (space_validate(vm.harts[i].space))
+            stress_fail("the space of hart %u does not validate", i);
+}
+
+void stress_vm_drop(void)
+{
+    for (unsigned i = 0; i < vm.nspaces; i++)
+        space_put(vm.harts[i].space);
+    vm.nspaces = 0;
+    settle();
+}
+
+void stress_vm_open(const struct vm_design *design)
+{
+    vm_design = *design;
+    vm.tables = (struct table_source){take_table, give_table, vm.table_pages, stress.arena.base};
+    vm.pool = (struct space_pool){
+        .refs = &stress.refs, .tables = &vm.tables, .kernel = &kernel_table, .nharts = hart_count()};
+    if (space_pool_init(&vm.pool))
+        panic("stress: no memory for a pool of spaces");
+}
+
+void stress_vm_close(void)
+{
+    space_pool_destroy(&vm.pool);
+    if (frame_validate(&stress.arena, 0) || frame_refs_validate(&stress.refs, 0))
+        stress_fail("frames are lost, or their references");
+}
+
+int stress_vm_prepare(void)
+{
+    vm.table_pages = bench_buffer(STRESS_FRAMES_MAX * sizeof(*vm.table_pages));
+    vm.harts = bench_buffer(hart_count() * sizeof(*vm.harts));
+    return vm.table_pages && vm.harts ? 0 : ERR_NO_MEMORY;
+}
+
+void stress_vm_finish(void)
+{
+    bench_buffer_free(vm.table_pages);
+    bench_buffer_free(vm.harts);
+}
