@@ -13,6 +13,7 @@ FAULT_INSNS_MAX = 1900
 PAIR_INSNS_MAX = 1650
 # The wish: as if each hart was alone.
 SPEEDUP_MIN = 7.5
+TRANSFERS_MAX = 0.005
 # Behind one lock a space.
 SPEEDUP_LOCKED_MAX = 4
 
@@ -57,7 +58,9 @@ class VmTest(support.TestCase):
         for bench in ("map_local", "fault"):
             free, locked = results[bench, "node", 8], results[bench, "space", 8]
             self.assertGreaterEqual(free["speedup"], SPEEDUP_MIN, free)
-            self.assertEqual((free["counters"]["line_transfer"], free["counters"]["ipi"]), (0, 0), free)
+            # A page table or a batch of frames now and then, which another hart has had.
+            self.assertLess(free["counters"]["line_transfer"] / free["ops"], TRANSFERS_MAX, free)
+            self.assertEqual(free["counters"]["ipi"], 0, free)
             self.assertLess(locked["speedup"], SPEEDUP_LOCKED_MAX, locked)
 
     def test_instructions(self):
