@@ -143,11 +143,14 @@ static void forget(struct process *process, struct thread *thread)
     process_waiter_remove(process, thread);
 }
 
-/* Linux tells whoever joins a thread by a word of its memory and a futex there. */
+/* Linux tells whoever joins a thread by a word of its memory and a futex there, of which it wakes them even if the word cannot be
+ * written. */
 static void tell_end(struct thread *thread)
 {
-    if (thread->clear_child_tid != 0 && user_store_word(thread->clear_child_tid, 0) == 0)
-        futex_wake(thread, thread->clear_child_tid, 1);
+    if (thread->clear_child_tid == 0)
+        return;
+    user_store_word(thread->clear_child_tid, 0);
+    futex_wake(thread, thread->clear_child_tid, 1);
 }
 
 bool thread_end(struct thread *thread)

@@ -8,6 +8,8 @@
 #include "lib/string.h"
 #include "mm/memory.h"
 #include "smp/call.h"
+#include "smp/epoch.h"
+#include "smp/shootdown.h"
 #include "tests/kernel/test.h"
 
 /* What wait4() tells of a program that has run, with up to two arguments. */
@@ -28,6 +30,8 @@ static int status_of(const char *name, const char *first, const char *second)
 static size_t frames_left(void)
 {
     struct heap_stats stats;
+    shootdown_drain();
+    epoch_drain();
     heap_stats(&kernel_heap, &stats);
     CHECK(frame_validate(&kernel_frames, kernel_frames.nframes - frame_free_count(&kernel_frames)) == 0);
     return frame_free_count(&kernel_frames) + stats.reserved_bytes / PAGE_BYTES;
@@ -76,6 +80,42 @@ TEST(user_faults_end_the_process_only)
     };
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         check_program("fault", kinds[i].name, NULL, STATUS_KILLED(kinds[i].signal));
+}
+
+TEST(user_memory_is_as_on_linux)
+{
+    check_program("memory", NULL, NULL, 0);
+}
+
+TEST(user_pointers_are_not_trusted)
+{
+    check_program("errors", NULL, NULL, 0);
+}
+
+TEST(user_processes_fork_and_wait)
+{
+    for (unsigned i = 0; i < 3; i++)
+        check_program("forks", NULL, NULL, 0);
+}
+
+TEST(user_fork_bomb_ends_in_errors)
+{
+    check_program("bomb", NULL, NULL, 0);
+}
+
+/* As memory ends, a page that cannot be had kills who wants it: the first one, too. */
+TEST(user_fork_bomb_takes_all_memory)
+{
+    size_t before = frames_left();
+    int status = status_of("bomb", "512", NULL);
+    CHECK(status == 0 || status == STATUS_KILLED(SIGNAL_KILL));
+    CHECK(frames_left() == before);
+}
+
+TEST(user_system_calls_may_be_anything)
+{
+    check_program("fuzz", "1", "5000", 0);
+    check_program("fuzz", "2", "5000", 0);
 }
 
 TEST(user_threads)
