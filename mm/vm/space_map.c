@@ -78,6 +78,53 @@ static size_t find_hole(struct space *space, size_t npages, size_t first, size_t
     return found ? search.run : end;
 }
 
+/* --- what needs no edit -------------------------------------------------------------------------------- */
+
+/* Pages in the 2 MiB of the hart's hint: holes become untouched memory (@maps), or untouched memory holes. No hart can have
+ * translations, and no table comes or goes. Returns whether that is all that was there; else nothing has changed. */
+static bool swap_untouched(struct space *space, size_t first, size_t end, bool maps, pte_t new)
+{
+    struct table_hint *hint = &space_hart(space)->hint;
+    struct table_slot slot;
+    size_t changed = 0, i = 0, npages = end - first;
+    if (!table_hint_matches(hint, first) || !table_hint_matches(hint, end - 1) ||
+        table_slot_lock(&space->table, first, 0, hint, &slot))
+        return false;
+    for (; i < npages; i++) {
+        pte_t old = entry_load(&slot.entry[i]);
+        if (old.bits != 0 && (maps || pte_mark_kind(old) != PTE_MARK_ANON))
+            break;
+        changed += maps || old.bits != 0;
+    }
+    bool all = i == npages;
+    for (i = 0; all && i < npages; i++)
+        store_relaxed(&slot.entry[i], new.bits); /* under the lock; no walker finds anything in either */
+    if (all)
+        slot.page->live = (uint16_t)(maps ? slot.page->live + changed : slot.page->live - changed);
+    table_slot_unlock(&slot);
+    return all;
+}
+
+/* Untouched memory where the hart has been last. */
+static bool map_quickly(struct space *space, size_t npages, uint64_t rights, size_t *page)
+{
+    struct space_hart *own = space_hart(space);
+    size_t end = space_slice_first(space, hart_index()) + slice_pages(space);
+    if (npages > end - own->next ||
+        !swap_untouched(space, own->next, own->next + npages, true, space_anon(rights)))
+        return false;
+    *page = own->next;
+    own->next += npages;
+    return true;
+}
+
+static void note_unmapped(struct space *space, size_t first)
+{
+    struct space_hart *own = space_hart(space);
+    if (first < own->next && first >= space_slice_first(space, hart_index()))
+        own->next = first;
+}
+
 static int claim_at(struct space_edit *edit, size_t page)
 {
     size_t npages = edit->edit.end - edit->edit.first;
@@ -168,6 +215,11 @@ int space_map(struct space *space, vaddr_t *vaddr, size_t bytes, uint64_t rights
         return ERR_PERMISSION;
     if (bytes > USER_END)
         return ERR_NO_MEMORY;
+    size_t page;
+    if (flags == 0 && vaddr->value == 0 && map_quickly(space, space_pages(bytes), rights, &page)) {
+        *vaddr = page_to_vaddr(page);
+        return 0;
+    }
     edit_init(&edit, space, SPACE_CLAIM, VADDR(0), bytes);
     edit.rights = rights;
     return map(&edit, vaddr, bytes, flags);
@@ -193,13 +245,16 @@ int space_map_frames(
 int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes)
 {
     struct space_edit edit;
-    struct space_hart *own = space_hart(space);
     if (!is_page(vaddr) || bytes == 0 || !range_fits(vaddr, bytes))
         return ERR_INVALID;
-    edit_init(&edit, space, SPACE_UNMAP, vaddr, bytes);
-    int error = space_edit_run(&edit);
-    if (!error && edit.edit.first < own->next && edit.edit.first >= space_slice_first(space, hart_index()))
-        own->next = edit.edit.first;
+    size_t first = vaddr_to_page(vaddr);
+    int error = 0;
+    if (!swap_untouched(space, first, first + space_pages(bytes), false, PTE(0))) {
+        edit_init(&edit, space, SPACE_UNMAP, vaddr, bytes);
+        error = space_edit_run(&edit);
+    }
+    if (!error)
+        note_unmapped(space, first);
     return error;
 }
 

@@ -50,8 +50,8 @@ static void map_somewhere(struct rng *rng, size_t page, size_t npages)
 {
     vaddr_t at = rng_below(rng, 3) ? address(page) : VADDR(0);
     bool there = at.value != 0;
-    int error =
-        space_map(common, &at, npages * PAGE_BYTES, PTE_R | PTE_W, there ? SPACE_FIXED : SPACE_POPULATE);
+    unsigned flags = there ? SPACE_FIXED : rng_below(rng, 2) ? SPACE_POPULATE : 0;
+    int error = space_map(common, &at, npages * PAGE_BYTES, PTE_R | PTE_W, flags);
     ASSERT(error == 0);
     if (!there)
         ASSERT(space_unmap(common, at, npages * PAGE_BYTES) == 0);

@@ -221,7 +221,7 @@ int space_model_map(
     struct model_space *own = &model->spaces[i];
     if (!own->space)
         return 0;
-    vaddr_t at = address(page);
+    vaddr_t at = flags == 0 && page % 2 ? VADDR(0) : address(page);
     int expected = expected_of_map(own, page, npages, rights, flags);
     int error = space_map(own->space, &at, npages * PAGE_BYTES, rights, flags);
     if (is_shortage(model, error))
