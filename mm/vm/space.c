@@ -5,16 +5,10 @@
 #include "arch/paging.h"
 #include "mm/vm/space_private.h"
 
-/* Atomic for the check that a space which ends is nowhere. */
+/* Atomic for whoever ends a space. */
 static struct {
     struct space *_Atomic space;
 } CACHE_ALIGNED current[HART_MAX];
-
-static inline struct space *current_of(unsigned hart)
-{
-    /* Relaxed: mostly a hart's own. ld. */
-    return atomic_load_explicit(&current[hart].space, memory_order_relaxed);
-}
 
 int space_pool_init(struct space_pool *pool)
 {
@@ -96,13 +90,25 @@ static void destroy(struct space *space)
     frame_put(refs, paddr_to_pfn_floor(direct_to_paddr(space)), space->order);
 }
 
+/* A hart whose last thread of the space went on elsewhere may still be on its way out. Harts that are not active never entered, or
+ * have left. */
+static void await_leaving(struct space *space)
+{
+    /* Acquire, pairs with part(). ld; fence r,rw. */
+    hart_mask_t entered = {atomic_load_explicit(&space->active, memory_order_acquire)};
+    DEBUG_ASSERT(space_current() != space);
+    HART_MASK_FOR_EACH (hart, entered)
+        /* Acquire, pairs with the stores in space_enter() and space_leave(). ld; fence r,rw. */
+        while (atomic_load_explicit(&current[hart].space, memory_order_acquire) == space)
+            cpu_relax(); /* interrupts are on: it may be in a shootdown of another space */
+}
+
 void space_put(struct space *space)
 {
     /* Release: what this owner did happens before the end; acquire, in the last, pairs with that. amoadd.w.aqrl. */
     if (atomic_fetch_sub_explicit(&space->references, 1, memory_order_acq_rel) > 1)
         return;
-    for (unsigned i = 0; i < HART_MAX; i++)
-        DEBUG_ASSERT(current_of(i) != space);
+    await_leaving(space);
     destroy(space);
 }
 
@@ -118,7 +124,7 @@ static bool join(struct space *space)
         return false;
     /* Both orders, pairs with space_solo_begin() and with the swap in space_flush.c: one of the two sees the other. amoor.d.aqrl. */
     atomic_fetch_or_explicit(&space->active, self, memory_order_acq_rel);
-    for (unsigned i = 0; i < space->pool->nharts; i++)
+    for (unsigned i = 0; i < space->pool->nharts && !space->by_table; i++)
         /* Acquire, pairs with space_solo_end(). lw; fence r,rw. */
         while (i != hart_index() && atomic_load_explicit(&space->harts[i].solo, memory_order_acquire))
             cpu_relax();
@@ -139,8 +145,7 @@ void space_enter(struct space *space)
     struct space *before = space_current();
     if (likely(before == space))
         return;
-    store_relaxed(&current[hart_index()].space, space); /* the hart's own */
-    bool joined = !space->by_table && join(space), forget = false;
+    bool joined = join(space), forget = false;
     uint16_t asid = space->has_asid ? asid_enter(&space->context, &forget) : ASID_KERNEL;
     paging_enter(space_view_root(space), asid);
     if (forget)
@@ -150,6 +155,8 @@ void space_enter(struct space *space)
             asid); /* orders the walks, too: they see what was changed before this hart joined */
     if (before)
         part(before);
+    /* Release (fence rw,w; sd), pairs with await_leaving(): the former one is not used any more. */
+    store_release(&current[hart_index()].space, space);
 }
 
 void space_leave(void)
@@ -157,14 +164,15 @@ void space_leave(void)
     struct space *space = space_current();
     if (!space)
         return;
-    store_relaxed(&current[hart_index()].space, NULL);
     paging_enter(space->pool->kernel->root, ASID_KERNEL);
     if (!space->has_asid)
         paging_flush_asid(ASID_KERNEL);
     part(space);
+    store_release(&current[hart_index()].space, NULL); /* as in space_enter() */
 }
 
 struct space *space_current(void)
 {
-    return current_of(hart_index());
+    /* Relaxed: the hart's own. ld. */
+    return atomic_load_explicit(&current[hart_index()].space, memory_order_relaxed);
 }

@@ -44,13 +44,14 @@ int space_create(struct space_pool *pool, struct space **space);
  */
 int space_fork(struct space *space, struct space **copy);
 
-/** space_get - one more reference. space_put - one less; the last ends the space, which no hart has entered then. */
+/** space_get - one more reference. space_put - one less; the last ends the space. No thread uses it then; harts that have yet to enter
+ *  another, or leave, are waited for, so this one has. */
 void space_get(struct space *space);
 void space_put(struct space *space);
 
 /**
- * space_enter - this hart uses the space from now on, in place of the one it used; the low half is the space's. The caller holds
- * a reference until it enters another or leaves. When it is the one already, that is two loads.
+ * space_enter - this hart uses the space from now on, in place of the one it used; the low half is the space's. Somebody holds
+ * a reference for as long as what runs here uses it. When it is the one already, that is two loads.
  */
 void space_enter(struct space *space);
 

@@ -35,7 +35,8 @@ struct space {
     unsigned order; /* of the block that this lies in */
 
     /* Written when a hart enters for the first time, read whenever translations are to be forgotten. */
-    _Atomic uint64_t active CACHE_ALIGNED; /* harts that may have translations; unused by_table */
+    _Atomic uint64_t active
+        CACHE_ALIGNED; /* harts that may have translations; by_table: that have ever entered */
     asid_context_t context;
 
     struct lock brk_lock; /* of the next */

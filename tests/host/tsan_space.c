@@ -139,12 +139,55 @@ static void test_views(void **state)
     by_scheme(&shootdown_tracked);
 }
 
+static _Atomic unsigned gone; /* harts that no thread uses the space on any more */
+
+/* A thread moves on, and ends the space elsewhere before this hart has left it. */
+static void leave_late(void *argument)
+{
+    size_t page = 0;
+    uint64_t value = 1;
+    (void)argument;
+    if (hart_index() == 0) {
+        while (atomic_load_explicit(&gone, memory_order_acquire) < NHARTS - 1)
+            cpu_relax();
+        space_put(common);
+        return;
+    }
+    space_enter(common);
+    ASSERT(access_word(common, page, PTE_W, &value));
+    atomic_fetch_add_explicit(&gone, 1, memory_order_release);
+    for (unsigned i = 0; i < 100 * hart_index(); i++)
+        cpu_relax();
+    space_leave();
+    shootdown_drain();
+}
+
+static void test_a_space_ends_when_all_have_left(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        vaddr_t at = address(0);
+        vm_design.shootdown = i & 4 ? &shootdown_tracked : &shootdown_ipi;
+        vm_design.ptlock = i & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
+        vm_design.asid = i & 2;
+        space_model_become(0);
+        space_model_init(&model, 8192);
+        ASSERT(space_create(&model.pool, &common) == 0);
+        ASSERT(space_map(common, &at, PAGE_BYTES, PTE_R | PTE_W, SPACE_FIXED) == 0);
+        atomic_store_explicit(&gone, 0, memory_order_relaxed);
+        host_run_harts(NHARTS, leave_late, NULL);
+        space_model_become(0);
+        space_model_finish(&model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_harts_are_told),
         cmocka_unit_test(test_quarantine),
         cmocka_unit_test(test_views),
+        cmocka_unit_test(test_a_space_ends_when_all_have_left),
     };
     return cmocka_run_group_tests_name("spaces under threads", tests, NULL, NULL);
 }
