@@ -201,9 +201,9 @@ void process_ended(struct process *process)
     struct family *family = process->family;
     struct thread *woken = NULL;
     struct lock_node node;
-    space_put(
-        process
-            ->space); /* before anybody hears of the end: who forks and waits in a loop needs no more and no more */
+    /* No thread uses it any more, so its harts are quiet. */
+    EXPENSIVE_ASSERT(space_validate(process->space) == 0);
+    space_put(process->space);
     process->space = NULL;
     lock_acquire(&family->lock, &node);
     struct process *dead = orphan(process);
