@@ -10,6 +10,7 @@
 #include "bench/stress.h"
 #include "bench/vm_select.h"
 #include "lib/error.h"
+#include "lib/string.h"
 #include "mm/memory.h"
 #include "mm/vm/kernel_map.h"
 #include "mm/vm/space.h"
@@ -17,18 +18,29 @@
 #include "smp/epoch.h"
 #include "smp/shootdown.h"
 
-/* A hart's own pages: some next to those of other harts, in the same tables, and 2 MiB that it has alone. */
+/* A hart's own pages: some next to those of other harts, in the same tables, 2 MiB that it has alone, and single ones in tables
+ * that have nothing but such pages, and so come and go. */
 #define NEAR_PAGES 48
 #define FAR_PAGES  512
-#define OWN_PAGES  (NEAR_PAGES + FAR_PAGES)
+#define LONE_PAGES 4
+#define LONE_FIRST (NEAR_PAGES + FAR_PAGES)
+#define OWN_PAGES  (LONE_FIRST + LONE_PAGES)
 
-/* And some of which everybody does what it likes. */
-#define COMMON_PAGES 32
+/* And some of which everybody does what it likes: few, so that harts meet there. */
+#define COMMON_PAGES 4
+
+/* Accesses in a row to those, with no change in between that would make the hart forget what it remembers. */
+#define WATCH_ACCESSES 64
+
+/* Pages that a child writes to. */
+#define CHILD_WRITES 32
 
 #define COMMON_BASE (USER_MMAP_BASE + (1ul << 30))
 #define NEAR_BASE   (COMMON_BASE + COMMON_PAGES * PAGE_BYTES)
 #define FAR_BASE    (USER_MMAP_BASE + (2ul << 30))
 #define FAR_STRIDE  (4ul << 20)
+#define LONE_BASE   (USER_MMAP_BASE + (4ul << 30))
+#define LONE_STRIDE (2ul << 20)
 
 #define RW (PTE_R | PTE_W)
 
@@ -72,6 +84,8 @@ static uint64_t address_of(unsigned owner, size_t page)
 {
     if (owner == COMMON_OWNER)
         return COMMON_BASE + page * PAGE_BYTES;
+    if (page >= LONE_FIRST)
+        return LONE_BASE + (page - LONE_FIRST) * LONE_STRIDE + owner * PAGE_BYTES;
     return page < NEAR_PAGES ? NEAR_BASE + (owner * NEAR_PAGES + page) * PAGE_BYTES
                              : FAR_BASE + owner * FAR_STRIDE + (page - NEAR_PAGES) * PAGE_BYTES;
 }
@@ -175,41 +189,71 @@ static void fork_and_look(struct stress_hart *hart, uint64_t bits)
     struct stress_vm_hart *own = &vm.harts[hart_index()];
     struct space *parent = own->space, *child;
     uint32_t serial = own->serial;
-    struct own_page *page = &own->pages[bits % OWN_PAGES], was = *page;
+    struct own_page was[CHILD_WRITES];
+    size_t first = bits % (NEAR_PAGES - CHILD_WRITES);
     int error = space_fork(parent, &child);
     expect(error, 0, "forking");
     if (error)
         return;
+    memcpy(was, &own->pages[first], sizeof(was));
     space_enter(child);
-    for (unsigned i = 0; i < 4; i++)
-        touch_own(hart, (bits >> 8 * i) % OWN_PAGES, false);
-    touch_own(hart, bits % OWN_PAGES, true);
-    touch_own(hart, bits % OWN_PAGES, false);
+    for (unsigned i = 0; i < CHILD_WRITES; i++) {
+        touch_own(hart, first + i, false);
+        touch_own(hart, first + i, true);
+        touch_own(hart, first + i, false);
+    }
     space_enter(parent);
     space_put(child);
-    *page = was;
+    memcpy(&own->pages[first], was, sizeof(was));
     own->serial = serial;
-    touch_own(hart, bits % OWN_PAGES, false);
+    for (unsigned i = 0; i < CHILD_WRITES; i++)
+        touch_own(hart, first + i, false);
+}
+
+/* The same few pages again and again: what the hart remembers of them is used when it should have forgotten it. */
+static void watch(struct stress_hart *hart, uint64_t bits)
+{
+    for (unsigned i = 0; i < WATCH_ACCESSES; i++)
+        touch_other(hart, COMMON_OWNER, (bits + i % 3) % COMMON_PAGES, bits >> (i % 32) & 1);
+}
+
+static void look_around(struct stress_hart *hart, unsigned owner, size_t page)
+{
+    if (owner == hart_index())
+        return;
+    for (unsigned i = 0; i < WATCH_ACCESSES; i++)
+        touch_other(hart, owner, (page + i % 4) % NEAR_PAGES, false);
+}
+
+/* A page that others use goes, and its frame may well be the next that this hart takes. Who has not forgotten it writes to
+ * this hart's page then, or reads it. */
+static void replace(struct stress_hart *hart, uint64_t bits)
+{
+    uint64_t vaddr = address_of(COMMON_OWNER, bits % COMMON_PAGES);
+    size_t own = (bits >> 8) % NEAR_PAGES;
+    change_range(space_current(), UNMAP, vaddr, 1, 0);
+    change_own(MAP, own, 1, RW);
+    touch_own(hart, own, true);
+    for (unsigned i = 0; i < WATCH_ACCESSES; i++)
+        touch_own(hart, own, false);
+    change_range(space_current(), MAP, vaddr, 1, 0);
 }
 
 static void step_in_common(struct stress_hart *hart, uint64_t bits)
 {
     size_t first = bits % COMMON_PAGES, count = 1 + (bits >> 8) % (COMMON_PAGES - first);
-    unsigned other = (unsigned)((bits >> 16) % hart_count());
     switch (bits >> 40 & 15) {
     case 0: change_range(space_current(), MAP, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
     case 1: change_range(space_current(), UNMAP, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
     case 2: change_range(space_current(), PROTECT, COMMON_BASE + first * PAGE_BYTES, count, PTE_R); break;
     case 3: change_range(space_current(), PROTECT, COMMON_BASE + first * PAGE_BYTES, count, RW); break;
     case 4: change_range(space_current(), DISCARD, COMMON_BASE + first * PAGE_BYTES, count, 0); break;
-    case 5:
+    case 5: look_around(hart, (unsigned)((bits >> 16) % hart_count()), (bits >> 24) % NEAR_PAGES); break;
     case 6:
     case 7:
     case 8:
-        if (other != hart_index())
-            touch_other(hart, other, (bits >> 24) % OWN_PAGES, false);
-        break;
-    default: touch_other(hart, COMMON_OWNER, first, bits >> 30 & 1);
+    case 9: replace(hart, bits); break;
+    default: watch(hart, bits);
     }
 }
 
@@ -218,12 +262,16 @@ void stress_vm_step(struct stress_hart *hart, uint64_t bits)
     static const uint8_t rights[] = {RW, RW, PTE_R, 0};
     bool far = bits >> 36 & 1;
     size_t first = far ? NEAR_PAGES + bits % FAR_PAGES : bits % NEAR_PAGES;
-    size_t most = far ? OWN_PAGES - first : NEAR_PAGES - first;
+    size_t most = far ? LONE_FIRST - first : NEAR_PAGES - first;
     size_t count = 1 + (bits >> 12) % MIN(most, (size_t)(far && bits >> 37 & 7 ? 16 : FAR_PAGES));
     hart->operations++;
-    if (bits >> 63 && stress.kind == SLICE_VM_SHARED) {
+    if (bits >> 61 > 1 && stress.kind == SLICE_VM_SHARED) {
         step_in_common(hart, bits);
         return;
+    }
+    if (bits >> 61 & 1) { /* a lone page */
+        first = LONE_FIRST + bits % LONE_PAGES;
+        count = 1;
     }
     switch (bits >> 40 & 31) {
     case 0:
@@ -234,7 +282,7 @@ void stress_vm_step(struct stress_hart *hart, uint64_t bits)
     case 5: change_own(PROTECT, first, count, rights[bits >> 48 & 3]); break;
     case 6: change_own(DISCARD, first, count, 0); break;
     case 7:
-        if ((bits >> 50 & 7) == 0)
+        if (stress.kind == SLICE_VM_OWN || (bits >> 50 & 7) == 0)
             fork_and_look(hart, bits);
         break;
     default: touch_own(hart, first, bits >> 30 & 1);

@@ -7,6 +7,9 @@ import support
 from support import RUN, make, run
 
 CAUGHT_WITHIN_S = 10
+# Of what one hart tells another every thousandth is left undone: a host with few cores does not run enough of that in such a time, nor
+# of page tables that go while others look at them. tests/kernel/test_shootdown.c and tests/host/test_table_*.c force both.
+CAUGHT_ELSEWHERE = {"table.stale", "table.early", "ipi.noflush", "sbi.noflush", "broadcast.noflush", "lazy.noflush", "lazy.early"}
 
 
 def valid(test, variable):
@@ -63,22 +66,29 @@ class StressTest(support.TestCase):
         designs, heaps = valid(self, "FRAME"), valid(self, "HEAP")
         done = run(RUN, "stress", STRESS_SECONDS="3", HARTS="4")
         self.assert_ok(done)
-        self.assertIn(f" s on 4 harts, {len(designs)} allocators, {len(heaps)} heaps, {2 * 2 * 2 * len(valid(self, 'SHOOTDOWN'))} designs"
-                      " of virtual memory; ", done.out)
+        self.assertIn(f" s on 4 harts, {len(designs)} allocators, {len(heaps)} heaps, ", done.out)
+
+    def test_reaches_every_design_of_virtual_memory(self):
+        """Harts wait for each other there, which takes as long as the host takes to run them."""
+        done = run(RUN, "stress", STRESS_SECONDS="20", HARTS="2", SHOOTDOWN="*")
+        self.assert_ok(done)
+        self.assertIn(f" {2 * 2 * 2 * len(valid(self, 'SHOOTDOWN'))} designs of virtual memory; ", done.out)
 
     def test_catches_every_planted_bug(self):
         """Those that the guest says it has, each within the time from its first word, whatever is planted where."""
         self.assert_ok(make("check"))
         bugs, designs, heaps = valid(self, "PLANT"), valid(self, "FRAME"), valid(self, "HEAP")
         self.assertLessEqual({f"{design}.{bug}" for design in [*designs, *heaps] for bug in ("lost", "twice")}, set(bugs))
-        for bug in bugs:
+        for bug in sorted(set(bugs) - CAUGHT_ELSEWHERE):
             design = bug.split(".")[0]
             subjects = [{axis: design} for axis, names in (("FRAME", designs), ("HEAP", heaps)) if design in names]
             # Elsewhere than in an allocator it is in what all of them have in common.
+            if design == "space": # one hart alone does most of what they are about in the time
+                subjects = [{"SHOOTDOWN": "ipi", "HARTS": "1"}]
             for subject in subjects or [{}]:
                 where = f"{bug} {subject}"
                 started = time.monotonic()
-                done = run(RUN, "stress", STRESS_SECONDS=str(CAUGHT_WITHIN_S), SEED="1", PLANT=bug, HARTS="4", **subject)
+                done = run(RUN, "stress", STRESS_SECONDS=str(CAUGHT_WITHIN_S), SEED="1", PLANT=bug, **{"HARTS": "4", **subject})
                 self.assertLess(time.monotonic() - started, CAUGHT_WITHIN_S + 5, f"{where}\n{done}")
                 self.assertNotEqual(done.status, 0, f"{where} was not caught\n{done}")
                 self.assertRegex(done.out + done.err, "stress: FAILED: |panic", f"{where}\n{done}")
