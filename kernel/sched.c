@@ -55,30 +55,56 @@ static bool may_run(const struct thread *thread, unsigned hart)
            atomic_load_explicit(&thread->process->exiting, memory_order_relaxed);
 }
 
-/* The first of a queue that may run here. */
-static struct thread *take(struct sched_hart *queue)
+/* Under the queue's lock. @place: of the one behind @before */
+static void unlink(struct sched_hart *queue, struct thread **place, struct thread *before)
 {
-    struct thread *before = NULL, *thread;
+    struct thread *thread = *place;
+    *place = thread->next_ready;
+    if (queue->last == thread)
+        queue->last = before;
+    store_relaxed(&queue->nready, atomic_load_explicit(&queue->nready, memory_order_relaxed) - 1);
+}
+
+/* The first of a queue that may run here. @misplaced: gets those before it that may not run where they are queued any more */
+static struct thread *take_from(struct sched_hart *queue, struct thread **misplaced)
+{
+    struct thread *before = NULL, *thread, **place = &queue->first;
     struct lock_node node;
     if (atomic_load_explicit(&queue->nready, memory_order_relaxed) == 0)
         return NULL;
     lock_acquire(&queue->lock, &node);
-    for (thread = queue->first; thread && !may_run(thread, hart_index()); thread = thread->next_ready)
-        before = thread;
-    if (thread) {
-        *(before ? &before->next_ready : &queue->first) = thread->next_ready;
-        if (queue->last == thread)
-            queue->last = before;
-        store_relaxed(&queue->nready, atomic_load_explicit(&queue->nready, memory_order_relaxed) - 1);
+    while ((thread = *place) != NULL && !may_run(thread, hart_index())) {
+        if (misplaced) {
+            unlink(queue, place, before);
+            thread->next_ready = *misplaced;
+            *misplaced = thread;
+        } else {
+            before = thread;
+            place = &thread->next_ready;
+        }
     }
+    if (thread)
+        unlink(queue, place, before);
     lock_release(&queue->lock, &node);
+    return thread;
+}
+
+/* The first of this hart's. Those that have been sent to other harts while they waited here go there now: a hart that is never
+ * without work takes nothing from others. */
+static struct thread *take_own(void)
+{
+    struct thread *misplaced = NULL, *thread = take_from(sched_queue(), &misplaced), *next;
+    for (; misplaced; misplaced = next) {
+        next = misplaced->next_ready;
+        sched_ready(misplaced);
+    }
     return thread;
 }
 
 static struct thread *steal(void)
 {
     for (unsigned k = 1; k < hart_count(); k++) {
-        struct thread *thread = take(&sched_queues[(hart_index() + k) % hart_count()]);
+        struct thread *thread = take_from(&sched_queues[(hart_index() + k) % hart_count()], NULL);
         if (thread)
             return thread;
     }
@@ -90,15 +116,22 @@ bool sched_has_other(void)
     return atomic_load_explicit(&sched_queue()->nready, memory_order_relaxed) != 0;
 }
 
-/* Where it ran last, if that hart is this one or has nothing to do; one that has nothing to do; where it ran last. */
+/* Where it ran last, if that hart has nothing to do; one that has nothing to do; where it ran last. A hart that is chosen because it
+ * has nothing to do has something from then on: or all that become ready before it wakes would queue up there. */
 static unsigned choose_hart(const struct thread *thread)
 {
-    uint64_t may = atomic_load_explicit(&thread->affinity, memory_order_relaxed) & sched.harts.bits;
-    uint64_t idle = atomic_load_explicit(&sched.idle, memory_order_relaxed) & may;
+    uint64_t may = atomic_load_explicit(&thread->affinity, memory_order_relaxed) & sched.harts.bits, idle;
+    uint64_t last = 1ull << thread->hart;
+    while ((idle = atomic_load_explicit(&sched.idle, memory_order_relaxed) & may) != 0) {
+        uint64_t bit = idle & last ? last : idle & -idle;
+        /* Relaxed: a hint. amoand.d */
+        if (atomic_fetch_and_explicit(&sched.idle, ~bit, memory_order_relaxed) & bit)
+            return bits_lowest_of_one(bit);
+    }
+    if (may & last)
+        return thread->hart;
     uint64_t active = atomic_load_explicit(&sched.active, memory_order_relaxed) & may;
-    if (!(may >> thread->hart & 1))
-        return bits_lowest(idle ? idle : active ? active : may ? may : sched.harts.bits);
-    return idle && !(idle >> thread->hart & 1) ? bits_lowest(idle) : thread->hart;
+    return bits_lowest(active ? active : may ? may : sched.harts.bits);
 }
 
 /*
@@ -277,13 +310,14 @@ static void idle(const struct family *family)
     uint64_t bit = 1ull << hart_index();
     struct thread *thread = NULL;
     sched_leave_space();
-    atomic_fetch_or_explicit(&sched.idle, bit, memory_order_relaxed); /* a hint */
     for (;;) {
+        if (!(atomic_load_explicit(&sched.idle, memory_order_relaxed) & bit))
+            atomic_fetch_or_explicit(&sched.idle, bit, memory_order_relaxed); /* a hint */
         /* All orders: see sched_ready(). amoswap.w.aqrl */
         atomic_exchange_explicit(&queue->idle, 1, memory_order_seq_cst);
         hart_attended();
         sched_wake_sleepers();
-        if (is_over(family) || (thread = take(queue)) != NULL || (thread = steal()) != NULL)
+        if (is_over(family) || (thread = take_own()) != NULL || (thread = steal()) != NULL)
             break;
         shootdown_quiescent();
         sleep(queue);
@@ -303,7 +337,7 @@ void sched_loop(const struct family *family)
     atomic_fetch_or_explicit(&sched.active, bit, memory_order_seq_cst);
     while (!is_over(family)) {
         sched_wake_sleepers();
-        struct thread *thread = take(sched_queue());
+        struct thread *thread = take_own();
         if (thread)
             run_thread(thread);
         else

@@ -127,6 +127,14 @@ TEST(user_threads)
     check_program("threads", "registers", NULL, 0);
 }
 
+TEST(user_threads_go_where_they_may)
+{
+    check_program("races", "ends_elsewhere", NULL, 0);
+    check_program("races", "threads_spread", NULL, 0);
+    for (unsigned i = 0; i < 5; i++)
+        check_program("races", "moved_while_ready", NULL, 0);
+}
+
 TEST(user_threads_end_with_their_process)
 {
     for (unsigned i = 0; i < 10; i++)
