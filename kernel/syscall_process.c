@@ -78,18 +78,22 @@ long sys_exit_group(struct thread *thread, const uint64_t *args)
     return thread_leave(thread, thread_end);
 }
 
-/* The console is not held while memory is read, which may wait. */
+/* Linux's limit of what is read or written at once. */
+#define WRITE_BYTES_MAX 0x7ffff000ul
+
+/* The console is not held while memory is read, which may wait. A process that ends does not wait for it. */
 long sys_write(struct thread *thread, const uint64_t *args)
 {
     char bytes[256];
     uint64_t from = args[1];
     size_t count = args[2], done = 0;
-    (void)thread;
     if ((int)args[0] != 1 && (int)args[0] != 2)
         return -EBADF;
     if (!user_range_valid(from, count))
         return -EFAULT;
-    while (done < count) {
+    count = MIN(count, WRITE_BYTES_MAX);
+    /* Relaxed: the hart that runs the thread is told. lw */
+    while (done < count && !atomic_load_explicit(&thread->process->exiting, memory_order_relaxed)) {
         size_t part = MIN(count - done, sizeof(bytes));
         if (copy_from_user(bytes, from + done, part))
             return done ? (long)done : -EFAULT;

@@ -97,6 +97,59 @@ static void moved_while_ready(void)
     thread_join(&spinners[1]);
 }
 
+static void write_much(void *argument)
+{
+    syscall(SYS_write, 1, argument, 1ul << 30);
+}
+
+/* A process does not end when all has been written that one of its threads wanted to write, which takes minutes. */
+static void ends_in_a_write(void)
+{
+    struct user_thread thread;
+    struct timespec while_ = {0, 100000};
+    long zeros = map(0, 1ul << 30, PROT_READ, 0), pid;
+    int status = 0;
+    expect(zeros > 0);
+    if (bits_count(harts_allowed()) < 2)
+        return;
+    pid = fork();
+    if (pid == 0) {
+        expect_equal(thread_start(&thread, write_much, (void *)zeros), 0);
+        syscall(SYS_nanosleep, &while_, 0);
+        exit_group(5);
+    }
+    expect_equal(wait_child(pid, &status, 0), pid);
+    print("\n");
+    expect_equal(status, 5 << 8);
+}
+
+static void touch(void *argument)
+{
+    *(volatile uint64_t *)argument = 1;
+}
+
+/* A process, a thread, an area; whatever of it cannot be had is done without. */
+static void little_of_all(void)
+{
+    struct user_thread thread;
+    long area = map(0, 4 * USER_PAGE, PROT_READ | PROT_WRITE, 0);
+    if (area < 0)
+        exit_group(3);
+    touch((void *)area);
+    long pid = fork();
+    if (pid == 0) {
+        touch((void *)area);
+        exit_group(0);
+    }
+    if (thread_start(&thread, touch, (void *)(area + 4096)) == 0)
+        thread_join(&thread);
+    if (pid > 0)
+        expect_equal(wait_child(pid, NULL, 0), pid);
+    expect_equal(wait_child(-1, NULL, 0), -ECHILD);
+    syscall(SYS_mprotect, area, USER_PAGE, PROT_READ);
+    syscall(SYS_munmap, area + (long)USER_PAGE, USER_PAGE);
+}
+
 static const struct part {
     const char *name;
     void (*run)(void);
@@ -104,6 +157,8 @@ static const struct part {
     {"ends_elsewhere", ends_elsewhere},
     {"threads_spread", threads_spread},
     {"moved_while_ready", moved_while_ready},
+    {"little_of_all", little_of_all},
+    {"ends_in_a_write", ends_in_a_write},
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "smp/epoch.h"
 #include "smp/shootdown.h"
 #include "tests/kernel/test.h"
+#include "trace/inject.h"
 
 /* What wait4() tells of a program that has run, with up to two arguments. */
 static int status_of(const char *name, const char *first, const char *second)
@@ -135,11 +136,35 @@ TEST(user_threads_go_where_they_may)
         check_program("races", "moved_while_ready", NULL, 0);
 }
 
+/* The n-th thing that a program, its child and its thread need cannot be had. */
+TEST(user_memory_may_end_anywhere)
+{
+    static const enum inject points[] = {INJECT_THREAD, INJECT_PAGE, INJECT_TABLE, INJECT_GROW};
+    const char *argv[] = {"races", "little_of_all"};
+    char text[200];
+    struct buffer_writer why;
+    size_t before = frames_left();
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+        for (uint64_t n = 1, passed = n; passed + 1 >= n; n++) {
+            int status = 0;
+            buffer_writer_init(&why, text, sizeof(text));
+            inject_arm(points[i], n);
+            program_run(2, argv, &status, &why.writer);
+            passed = inject_passed(points[i]);
+            inject_arm(points[i], 0);
+            CHECK((status & 0x7f) == 0 || status == STATUS_KILLED(SIGNAL_KILL));
+            CHECK(status >> 8 != 1);
+            CHECK(frames_left() == before);
+        }
+    }
+}
+
 TEST(user_threads_end_with_their_process)
 {
     for (unsigned i = 0; i < 10; i++)
         check_program("threads", "exit_group", NULL, STATUS_EXITED(7));
     check_program("threads", "fault", NULL, STATUS_KILLED(SIGNAL_SEGV));
+    check_program("races", "ends_in_a_write", NULL, 0);
 }
 
 static struct process *worker;
