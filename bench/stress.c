@@ -30,8 +30,9 @@
 
 struct stress stress;
 
-static const char *const slice_names[SLICE_KINDS] = {
-    "mixed", "brim", "exhaust", "share", "small", "mixed", "shared", "own"};
+/* The last one is behind all slices of a design of virtual memory. */
+static const char *const slice_names[SLICE_KINDS + 1] = {
+    "mixed", "brim", "exhaust", "share", "small", "mixed", "shared", "own", "the end"};
 
 static bool of_heap(void)
 {
