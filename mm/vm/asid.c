@@ -1,6 +1,7 @@
 /* See asid.h. */
 #include "mm/vm/asid.h"
 #include "arch/atomic.h"
+#include "arch/paging.h"
 #include "arch/panic.h"
 #include "lib/string.h"
 #include "smp/hart.h"
@@ -130,6 +131,9 @@ static COLD uint64_t enter_slowly(asid_context_t *context, bool *flush)
     if (!is_current(now)) {
         now = new_context(now);
         store_relaxed(context, now);
+        /* sfence.vma: the number is told before this hart walks under it. Pairs with space_harts_to_flush(): whoever changes
+         * an entry and then still finds the former number, and tells this hart to forget that one, did so before the walk. */
+        paging_flush_asid((uint16_t)now);
     }
     *flush = own->flush;
     own->flush = false;

@@ -278,7 +278,7 @@ static int run_fault(struct fault *fault)
                 &space->table, fault->page, SLOT_MAKE, &space_hart(space)->hint, &fault->slot);
         if (!error)
             error = serve(fault);
-    } while (error == AGAIN);
+    } while (error == AGAIN || (error == ERR_NO_MEMORY && space_quarantine_drain()));
     give_frame_back(fault);
     return error;
 }

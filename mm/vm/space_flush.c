@@ -25,7 +25,12 @@ static uint64_t active_harts(struct space *space)
 
 hart_mask_t space_harts_to_flush(struct space *space, const struct table_gather *gather)
 {
-    return space->by_table ? gather->harts : (hart_mask_t){active_harts(space)};
+    if (!space->by_table)
+        return (hart_mask_t){active_harts(space)};
+    /* fence rw,rw: the entries, before the look at the ASID in space_flush_of(). Pairs with the fence in asid.c. */
+    if (hart_mask_without(gather->harts, hart_index()).bits)
+        fence_full();
+    return gather->harts;
 }
 
 void space_unlinked(struct table_gather *gather, pfn_t table, size_t page, unsigned level)
@@ -154,7 +159,7 @@ bool quarantine_has_room(const struct space_edit *edit)
 
 void space_quarantine_cancel(struct space *space)
 {
-    for (unsigned hart = 0; hart < space->pool->nharts; hart++) {
+    for (unsigned hart = 0; hart < space->pool->nharts && space->shootdown->lazy; hart++) {
         for (size_t i = 0; i < SPACE_OWNER_NOW; i++) {
             struct quarantine *slot = &quarantines[hart].slots[i];
             uint64_t waiting = state_of(space, QUARANTINE_WAITING);
