@@ -169,6 +169,7 @@ struct space_edit {
     bool settling; /* the second round: the flush is done */
     bool busy; /* something was met that another hart is about to change */
     bool holes; /* something was met that is not mapped */
+    size_t refused; /* the page that edit.error is about, of SPACE_PROTECT */
     bool lost; /* other harts could do what they may not do any more */
     size_t pending; /* entries that wait for the flush */
 

@@ -281,17 +281,19 @@ int space_model_protect(struct space_model *model, unsigned i, size_t page, size
     if (!own->space)
         return 0;
     int expected = is_wrong(rights) ? ERR_PERMISSION : 0;
+    size_t done = expected ? page : page + npages;
     for (size_t k = page; k < page + npages && !expected; k++) {
         if (!own->pages[k].mapped)
             expected = ERR_RANGE;
         else if (own->pages[k].foreign && !own->pages[k].may_write && rights & PTE_W)
             expected = ERR_PERMISSION;
+        done = expected ? k : done;
     }
     int error = space_protect(own->space, address(page), npages * PAGE_BYTES, rights);
     if (is_shortage(model, error))
         return error;
     ASSERT(error == expected);
-    for (size_t k = page; k < page + npages && !error; k++)
+    for (size_t k = page; k < done; k++)
         own->pages[k].rights = normal(rights);
     return error;
 }
