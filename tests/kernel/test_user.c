@@ -7,7 +7,9 @@
 #include "lib/error.h"
 #include "lib/string.h"
 #include "mm/memory.h"
+#include "mm/vm/vm_design.h"
 #include "smp/call.h"
+#include "smp/shootdown.h"
 #include "smp/epoch.h"
 #include "smp/shootdown.h"
 #include "tests/kernel/test.h"
@@ -134,6 +136,25 @@ TEST(user_threads_go_where_they_may)
     check_program("races", "threads_spread", NULL, 0);
     for (unsigned i = 0; i < 5; i++)
         check_program("races", "moved_while_ready", NULL, 0);
+}
+
+/* Spaces of every design, in the hands of programs. */
+TEST(user_programs_run_in_every_design)
+{
+    const struct vm_design before = vm_design;
+    for (unsigned i = 0; shootdown_at(i); i++) {
+        for (unsigned k = 0; k < 4; k++) {
+            vm_design.shootdown = shootdown_at(i);
+            vm_design.ptlock = k & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
+            vm_design.asid = k & 2;
+            check_program("memory", NULL, NULL, 0);
+            check_program("races", "little_of_all", NULL, 0);
+            check_program("races", "ends_elsewhere", NULL, 0);
+            check_program("fuzz", "3", "100", 0);
+            shootdown_drain();
+        }
+    }
+    vm_design = before;
 }
 
 /* The n-th thing that a program, its child and its thread need cannot be had. */
