@@ -34,10 +34,12 @@ long sys_mmap(struct thread *thread, const uint64_t *args)
     vaddr_t at = VADDR(args[0]);
     uint64_t bytes = args[1], protection = args[2], flags = args[3], type = flags & MAP_TYPE;
     unsigned how = 0;
-    if (args[5] % PAGE_BYTES != 0 || (type != MAP_PRIVATE && type != MAP_SHARED))
+    if (args[5] % PAGE_BYTES != 0)
         return -EINVAL;
     if (!(flags & MAP_ANONYMOUS))
         return -EBADF; /* there are no files */
+    if (bytes == 0 || (type != MAP_PRIVATE && type != MAP_SHARED))
+        return -EINVAL;
     if (type == MAP_SHARED)
         return -ENODEV; /* nor memory that processes share */
     if (flags & MAP_FIXED_NOREPLACE)
@@ -57,7 +59,7 @@ long sys_munmap(struct thread *thread, const uint64_t *args)
 
 long sys_mprotect(struct thread *thread, const uint64_t *args)
 {
-    if (args[2] & ~PROT_KNOWN)
+    if (args[1] != 0 && args[2] & ~PROT_KNOWN)
         return -EINVAL;
     return errno_of(space_protect(thread->process->space, VADDR(args[0]), args[1], rights_of(args[2])));
 }

@@ -27,8 +27,10 @@
         CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_WITHOUT_EFFECT)
 
 /* Flags of wait4(). */
-#define WNOHANG  1ul
-#define WAIT_ALL 0x40000000ul /* __WALL: children that are threads, too: there are none */
+#define WNOHANG    1u
+#define WUNTRACED  2u /* and those that stop or go on, which none does here */
+#define WCONTINUED 8u
+#define WAIT_ALL   0x40000000u /* __WALL: children that are threads, too: there are none */
 
 long errno_of(int error)
 {
@@ -81,19 +83,29 @@ long sys_exit_group(struct thread *thread, const uint64_t *args)
 /* Linux's limit of what is read or written at once. */
 #define WRITE_BYTES_MAX 0x7ffff000ul
 
-/* The console is not held while memory is read, which may wait. A process that ends does not wait for it. */
+/* The same system call again, where it stopped. */
+static bool write_park(struct thread *thread)
+{
+    thread->context.x[USER_PC] -= 4;
+    return true;
+}
+
+/*
+ * The console is not held while memory is read, which may wait. Much may take minutes: the hart has others to run meanwhile, and
+ * threads to wake, and the process may be ended.
+ */
 long sys_write(struct thread *thread, const uint64_t *args)
 {
     char bytes[256];
     uint64_t from = args[1];
-    size_t count = args[2], done = 0;
+    size_t count = args[2], done = thread->written;
+    thread->written = 0;
     if ((int)args[0] != 1 && (int)args[0] != 2)
         return -EBADF;
     if (!user_range_valid(from, count))
         return -EFAULT;
     count = MIN(count, WRITE_BYTES_MAX);
-    /* Relaxed: the hart that runs the thread is told. lw */
-    while (done < count && !atomic_load_explicit(&thread->process->exiting, memory_order_relaxed)) {
+    while (done < count) {
         size_t part = MIN(count - done, sizeof(bytes));
         if (copy_from_user(bytes, from + done, part))
             return done ? (long)done : -EFAULT;
@@ -101,6 +113,10 @@ long sys_write(struct thread *thread, const uint64_t *args)
         console_writer()->put(console_writer(), bytes, part);
         console_unlock();
         done += part;
+        if (done < count && hart_is_wanted()) {
+            thread->written = done;
+            return thread_leave(thread, write_park);
+        }
     }
     return (long)done;
 }
@@ -138,7 +154,7 @@ static bool clone_flags_valid(uint64_t flags)
 
 long sys_clone(struct thread *thread, const uint64_t *args)
 {
-    uint64_t flags = args[0], parent_tid = args[2];
+    uint64_t flags = (uint32_t)args[0], parent_tid = args[2]; /* Linux looks at no more of them */
     struct process *process = thread->process;
     long error = -EAGAIN;
     if (!clone_flags_valid(flags))
@@ -167,9 +183,10 @@ long sys_clone(struct thread *thread, const uint64_t *args)
 long sys_wait4(struct thread *thread, const uint64_t *args)
 {
     int pid = (int)args[0];
-    uint64_t status_at = args[1], options = args[2];
+    uint64_t status_at = args[1];
+    uint32_t options = (uint32_t)args[2];
     bool any;
-    if (options & ~(WNOHANG | WAIT_ALL))
+    if (options & ~(WNOHANG | WUNTRACED | WCONTINUED | WAIT_ALL))
         return -EINVAL;
     struct process *child = process_take_child(thread->process, pid > 0 ? pid : -1, &any);
     if (!child) {

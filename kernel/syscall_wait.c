@@ -81,16 +81,16 @@ long sys_futex(struct thread *thread, const uint64_t *args)
     uint32_t operation = (uint32_t)args[1] & ~FUTEX_PRIVATE, value = (uint32_t)args[2];
     if (operation != FUTEX_WAIT && operation != FUTEX_WAKE)
         return -ENOSYS;
+    thread->has_deadline = operation == FUTEX_WAIT && timeout != 0;
+    int error = thread->has_deadline ? read_deadline(timeout, &thread->deadline) : 0;
+    if (error)
+        return error;
     if (!IS_ALIGNED(address, sizeof(uint32_t)))
         return -EINVAL;
     if (!user_range_valid(address, sizeof(uint32_t)))
         return -EFAULT;
     if (operation == FUTEX_WAKE) /* Linux wakes one when asked for none or less */
         return futex_wake(thread, address, (int)value > 0 ? value : 1);
-    thread->has_deadline = timeout != 0;
-    int error = timeout != 0 ? read_deadline(timeout, &thread->deadline) : 0;
-    if (error)
-        return error;
     thread->futex_address = address;
     thread->futex_value = value;
     return thread_leave(thread, futex_park);

@@ -60,6 +60,7 @@ struct thread {
     unsigned resumer; /* the hart that waits for that, or HART_NONE */
 
     struct thread *next, *prev; /* of its process, under the family's lock */
+    size_t written; /* of a write() that goes on when the thread runs next */
     uint64_t set_child_tid, clear_child_tid; /* addresses; 0: none */
 
     bool fp_used;

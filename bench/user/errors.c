@@ -71,10 +71,31 @@ static void numbers_are_looked_at(void)
     expect_equal(syscall(SYS_sched_getaffinity, 0, 4, &value), -EINVAL);
     expect_equal(syscall(SYS_clone, CLONE_THREAD), -EINVAL);
     expect_equal(syscall(SYS_clone, CLONE_VM), -EINVAL);
-    expect_equal(syscall(SYS_clone, 1ul << 40), -EINVAL);
+    expect_equal(syscall(SYS_clone, 1ul << 40 | CLONE_THREAD), -EINVAL);
     expect_equal(syscall(SYS_wait4, -1, 0, 0), -ECHILD);
     expect_equal(syscall(SYS_wait4, -1, 0, WNOHANG), -ECHILD);
+    expect_equal(syscall(SYS_wait4, -1, 0, 1ul << 40 | WNOHANG | WUNTRACED | WCONTINUED), -ECHILD);
     expect_equal(syscall(SYS_wait4, -1, 0, 0x1234), -EINVAL);
+}
+
+/* Of two things that are wrong, what Linux looks at first. */
+static void first_things_come_first(void)
+{
+    struct timespec wrong = {0, 1000000000};
+    char word[8];
+    expect_equal(syscall(SYS_futex, word + 1, FUTEX_WAIT, 1, 8), -EFAULT);
+    expect_equal(syscall(SYS_futex, 8, FUTEX_WAIT, 1, &wrong), -EINVAL);
+    expect_equal(syscall(SYS_futex, 0x8000000001, FUTEX_WAKE, 1), -EINVAL);
+    expect_equal(syscall(SYS_mmap, 0, USER_PAGE, PROT_READ, 0, -1, 0), -EBADF);
+    expect_equal(syscall(SYS_mmap, 0, USER_PAGE, PROT_READ, 0, -1, 1), -EINVAL);
+    expect_equal(syscall(SYS_mmap, 0, 0, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0), -EINVAL);
+    expect_equal(syscall(SYS_mmap, 0, USER_PAGE, PROT_READ, MAP_ANONYMOUS, -1, 0), -EINVAL);
+    expect_equal(syscall(SYS_mprotect, USER_PAGE, 0, 0x1000), 0);
+    expect_equal(syscall(SYS_mprotect, USER_PAGE + 1, 0, 0), -EINVAL);
+    expect_equal(syscall(SYS_write, 7, 8, -1), -EBADF);
+    expect_equal(syscall(SYS_sched_setaffinity, 0x7fffffff, 8, 8), -EFAULT);
+    expect_equal(syscall(SYS_sched_setaffinity, 0x7fffffff, 0, 8), -ESRCH);
+    expect_equal(syscall(SYS_sched_setaffinity, 0, 0, 8), -EINVAL);
 }
 
 static void others_are_not_there(void)
@@ -92,6 +113,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < nbad; i++)
         pointers_are_not_trusted(bad[i]);
     numbers_are_looked_at();
+    first_things_come_first();
     others_are_not_there();
     return 0;
 }

@@ -67,6 +67,12 @@ static inline void hart_attend(void)
     __atomic_store_n(&arch_hart_self()->attention, 1, __ATOMIC_RELAXED); /* read by this hart alone */
 }
 
+/** hart_is_wanted - the same, and does not forget it: for handlers that take long. */
+static inline bool hart_is_wanted(void)
+{
+    return __atomic_load_n(&arch_hart_self()->attention, __ATOMIC_RELAXED) != 0;
+}
+
 static inline bool hart_attended(void)
 {
     bool wanted = __atomic_load_n(&arch_hart_self()->attention, __ATOMIC_RELAXED) != 0;
