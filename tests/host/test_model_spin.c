@@ -74,6 +74,7 @@ UNUSED(void, stale_reset, void)
 UNUSED(void, stale_flushing, uint64_t shootdown)
 UNUSED(void, stale_flushed, struct hart *hart, uint64_t shootdown, uint64_t asid, uint64_t first,
     uint64_t end, uint64_t pc)
+UNUSED(void, stale_returns, struct hart *hart, uint64_t pc)
 UNUSED(bool, profile_load, const char *path)
 UNUSED(bool, profile_override, const char *assignment)
 UNUSED(bool, lines_open, const char *path)

@@ -166,6 +166,40 @@ static void harts_outside_of_the_region_do_not_matter(void **state)
     use(0, 0);
 }
 
+/* Of the high half: a table without it, under an id of its own or not, and global entries or not. */
+static void a_table_without_the_kernel_is_entered_without_it(void **state)
+{
+    uint64_t high = ~0ull << 38;
+    (void)state;
+    entry(ROOT, 256, MIDDLE, TABLE_FLAG);
+    stale_returns(hart, CODE);
+    cost(high, 1000 * PAGE);
+    stale_returns(hart, CODE);
+    tlb_use(hart, ROOT_2, 2);
+    stale_returns(hart, CODE);
+    tlb_use(hart, ROOT, 1);
+    stale_returns(hart, CODE);
+    assert_int_equal(hart->stale, 0);
+    tlb_use(hart, ROOT_2, 1);
+    stale_returns(hart, CODE);
+    assert_int_equal(hart->stale, 2); /* in both levels */
+    stale_returns(hart, CODE);
+    assert_int_equal(hart->stale, 2);
+    flush_all();
+    tlb_use(hart, ROOT, 1);
+    entry(LEAVES, 0, 1000 * PAGE, LEAF_FLAGS | GLOBAL);
+    cost(high, 1000 * PAGE);
+    tlb_use(hart, ROOT_2, 2);
+    stale_returns(hart, CODE);
+    assert_int_equal(hart->stale, 4);
+    entry(ROOT_2, 256, MIDDLE, TABLE_FLAG);
+    flush_all();
+    cost(high, 1000 * PAGE);
+    tlb_use(hart, ROOT, 1);
+    stale_returns(hart, CODE);
+    assert_int_equal(hart->stale, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_a_large_page_what_changed_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(an_id_that_changes_hands_has_to_be_flushed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_fault_is_a_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_without_the_kernel_is_entered_without_it, setup, teardown),
         cmocka_unit_test_setup_teardown(harts_outside_of_the_region_do_not_matter, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

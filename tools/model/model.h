@@ -169,6 +169,7 @@ struct hart {
     } micro[MICRO_TLB];
     uint64_t root; /* physical address of the root page table; 0: bare */
     uint16_t asid;
+    bool switched; /* satp has been written since stale_returns() was last asked */
 
     bool held; /* at its first block, until somebody starts it */
     bool parked; /* its thread sleeps in wfi and must take the token when it comes back */
@@ -321,6 +322,12 @@ static inline bool stale_is_suspect(
 /** stale_use - such an entry is used: report it if it is stale. */
 void stale_use(
     struct hart *hart, const struct tlb_entry *entry, struct tlb_origin *origin, uint64_t vaddr, uint64_t pc);
+
+/**
+ * stale_returns - a trap returns at pc: if satp has been written since the last time, whatever the hart could translate of the
+ * high half must be what its table says: a table without the kernel has been switched to, and the kernel not forgotten.
+ */
+void stale_returns(struct hart *hart, uint64_t pc);
 
 /* --- privileged instructions and traps: system.c -------------------------------------------------------------- */
 

@@ -195,9 +195,10 @@ static void on_atomic(unsigned vcpu, void *userdata)
 
 static void on_xret(unsigned vcpu, void *userdata)
 {
-    (void)userdata;
-    if (hart_modelled(&harts[vcpu]))
-        charge(&harts[vcpu], MODEL_STAT_TRAP, profile.trap);
+    if (!hart_modelled(&harts[vcpu]))
+        return;
+    charge(&harts[vcpu], MODEL_STAT_TRAP, profile.trap);
+    stale_returns(&harts[vcpu], unpack_pc(userdata));
 }
 
 /*

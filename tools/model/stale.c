@@ -12,7 +12,8 @@
  *
  * What was read after the beginning is not this shootdown's: another hart may have changed the entry once more, and
  * be about to flush that. The other way to a stale translation is another table under an address space id that
- * somebody else had, without a flush between.
+ * somebody else had, without a flush between. And a table that has no kernel is to be gone to with none in the TLB: that nobody
+ * could use it there is no matter, for what that table is for is that hardware cannot look either.
  */
 #include "model.h"
 
@@ -134,4 +135,36 @@ void stale_use(
     if (reports++ < REPORTS_MAX)
         fprintf(stderr, "error: model: hart %u at pc %#llx in %s uses a stale translation of %#llx: %s\n",
             hart->index, (unsigned long long)pc, symbol_at(hart->score->pc), (unsigned long long)vaddr, why);
+}
+
+#define HIGH_HALF (1ull << 26) /* in pages */
+
+struct left {
+    struct hart *hart;
+    uint64_t pc;
+};
+
+static void report_left(struct tlb_entry *entry, struct tlb_origin *origin, void *context)
+{
+    const struct left *left = context;
+    struct hart *hart = left->hart;
+    if ((!entry->global && entry->asid != hart->asid) || origin->reported ||
+        tlb_agrees(entry, origin, hart->root, entry->vbase))
+        return;
+    origin->reported = true;
+    hart->stale++;
+    if (reports++ < REPORTS_MAX)
+        fprintf(stderr,
+            "error: model: hart %u at pc %#llx returns with a translation of %#llx that its page table does "
+            "not have\n",
+            hart->index, (unsigned long long)left->pc, (unsigned long long)entry->vbase);
+}
+
+void stale_returns(struct hart *hart, uint64_t pc)
+{
+    struct left left = {hart, pc};
+    if (!hart->switched || !hart->root)
+        return;
+    hart->switched = false;
+    tlb_each(hart, HIGH_HALF, 2 * HIGH_HALF, report_left, &left);
 }

@@ -88,6 +88,7 @@ void tlb_use(struct hart *hart, uint64_t root, uint16_t asid)
     }
     hart->root = root;
     hart->asid = asid;
+    hart->switched = true;
 }
 
 /* Direct-mapped by page number of the leaf's own size, and the address space's id: the same page of several spaces is
