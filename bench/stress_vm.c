@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mm/memory.h"
 #include "mm/vm/kernel_map.h"
+#include "mm/vm/kernel_spaces.h"
 #include "mm/vm/space.h"
 #include "smp/call.h"
 #include "smp/epoch.h"
@@ -357,9 +358,13 @@ void stress_vm_drop(void)
 void stress_vm_open(const struct vm_design *design)
 {
     vm_design = *design;
+    kernel_spaces_settle();
     vm.tables = (struct table_source){take_table, give_table, vm.table_pages, stress.arena.base};
-    vm.pool = (struct space_pool){
-        .refs = &stress.refs, .tables = &vm.tables, .kernel = &kernel_table, .nharts = hart_count()};
+    vm.pool = (struct space_pool){.refs = &stress.refs,
+        .tables = &vm.tables,
+        .kernel = &kernel_table,
+        .nharts = hart_count(),
+        .user = kernel_spaces.user};
     if (space_pool_init(&vm.pool))
         panic("stress: no memory for a pool of spaces");
 }

@@ -19,6 +19,7 @@
 #include "lib/writer.h"
 #include "mm/memory.h"
 #include "mm/vm/kernel_map.h"
+#include "mm/vm/kernel_spaces.h"
 #include "smp/call.h"
 #include "smp/epoch.h"
 #include "smp/shootdown.h"
@@ -185,6 +186,7 @@ int vm_setup(struct bench_run *run)
     before.design = vm_design;
     before.free_frames = vm_free_frames();
     vm_design = *run->variant.vm;
+    kernel_spaces_settle();
     shootdown_settings.everybody = hart_mask_first(run->nharts);
     sched_use(hart_mask_first(run->nharts));
     run->state = bench_buffer(sizeof(struct vm_state));
@@ -241,6 +243,7 @@ void vm_teardown(struct bench_run *run)
     }
     run->state = NULL;
     vm_design = before.design;
+    kernel_spaces_settle();
     shootdown_settings.everybody = hart_mask_none();
     sched_use(hart_mask_first(hart_count()));
 }

@@ -249,6 +249,7 @@ static void run(void)
 {
     if (smp_start_others())
         power_off(true);
+    kernel_spaces_settle();
     print_configuration();
     const struct config_key *mode = config_mode();
     int error = mode ? mode->run() : monitor_run();

@@ -4,6 +4,7 @@
  */
 #include "arch/console.h"
 #include "arch/cpu.h"
+#include "arch/split.h"
 #include "arch/trap.h"
 #include "kernel/process.h"
 #include "kernel/syscall.h"
@@ -11,6 +12,7 @@
 #include "lib/error.h"
 #include "smp/shootdown.h"
 #include "trace/counter.h"
+#include "trace/inject.h"
 
 static syscall_t *const calls[] = {
     [64] = sys_write,
@@ -106,6 +108,8 @@ static NOINLINE void other_trap(struct thread *thread, uint64_t cause)
 LEAF_PATH void user_trap(struct user_context *context, uint64_t cause)
 {
     struct thread *thread = (struct thread *)context;
+    if (plant_due(PLANT_SPLIT_NOFLUSH))
+        split_forget_flush();
     if (unlikely(cause != SCAUSE_USER_CALL)) {
         other_trap(thread, cause);
         return;

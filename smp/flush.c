@@ -3,14 +3,16 @@
 #include "arch/paging.h"
 #include "arch/pte.h"
 #include "trace/counter.h"
+#include "trace/inject.h"
 
 /*
- * A word, from bit 0: valid, late, a whole space, 7 bits of the number of pages, 27 of the first page, and above 16 of the
+ * A word, from bit 0: valid, late, a whole space, a pair of ASIDs, and from bit 8 7 bits of the number of pages, 27 of the first page, and above 16 of the
  * ASID. A whole space has neither pages nor a first.
  */
 #define WORD_VALID       1ull
 #define WORD_LATE        2ull
 #define WORD_SPACE       4ull
+#define WORD_PAIR        8ull
 #define WORD_COUNT_SHIFT 8
 #define WORD_COUNT_MASK  0x7full
 #define WORD_FIRST_SHIFT 16
@@ -46,6 +48,11 @@ static unsigned word_asid(flush_word_t word)
     return (unsigned)(word.bits >> WORD_ASID_SHIFT);
 }
 
+static bool word_is_pair(flush_word_t word)
+{
+    return word.bits & WORD_PAIR;
+}
+
 static bool word_is_space(flush_word_t word)
 {
     return word.bits & WORD_SPACE;
@@ -67,6 +74,8 @@ flush_word_t flush_pack(const struct flush *flush)
 {
     uint64_t common =
         WORD_VALID | (is_late(flush) ? WORD_LATE : 0) | (uint64_t)flush->asid << WORD_ASID_SHIFT;
+    if (flush->pair && !plant_due(PLANT_SPLIT_ONEASID))
+        common |= WORD_PAIR;
     size_t pages = flush->nleaves == 1 ? 1 : flush->end - flush->first;
     if (flush->tables || pages > threshold)
         return (flush_word_t){common | WORD_SPACE};
@@ -78,6 +87,7 @@ struct flush flush_unpack(flush_word_t word)
     size_t first = word_is_space(word) ? 0 : word_first(word);
     return (struct flush){
         .asid = (uint16_t)word_asid(word),
+        .pair = word_is_pair(word),
         .first = first,
         .end = word_is_space(word) ? PAGE_COUNT_TOTAL : first + word_pages(word),
         .tables = word_is_space(word) && flush_word_late(word),
@@ -93,7 +103,8 @@ bool flush_word_covers(flush_word_t first, flush_word_t second)
 {
     if (flush_word_late(second) && !flush_word_late(first))
         return false;
-    if (word_asid(first) != word_asid(second) && word_asid(first) != FLUSH_EVERY_ASID)
+    if (word_asid(first) != FLUSH_EVERY_ASID &&
+        (word_asid(first) != word_asid(second) || (word_is_pair(second) && !word_is_pair(first))))
         return false;
     if (word_is_space(first))
         return true;
@@ -126,10 +137,14 @@ void flush_self(flush_word_t word)
 {
     if (!word_is_space(word)) {
         flush_pages(word_asid(word), word_first(word), word_pages(word));
+        if (word_is_pair(word))
+            flush_pages(word_asid(word) + 1, word_first(word), word_pages(word));
         return;
     }
     counter_add(flush_word_late(word) ? COUNTER_FLUSH_TABLES : COUNTER_FLUSH_MANY, 1);
     flush_space(word_asid(word));
+    if (word_is_pair(word))
+        flush_space(word_asid(word) + 1);
 }
 
 void flush_self_many(const flush_word_t *words, unsigned count)

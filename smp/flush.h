@@ -15,6 +15,7 @@
 /* A change of page tables. */
 struct flush {
     uint16_t asid;
+    bool pair; /* and of asid + 1, its user's: split=separate. asid is even */
     size_t first, end; /* pages; first < end. From the first changed leaf to the end of the last one */
     size_t
         nleaves; /* leaves changed in the range, if they are known to be few; 0: not counted. Of 1 any address will do,

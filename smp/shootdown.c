@@ -64,7 +64,7 @@ void shootdown_dispatch(
     ticket->ops = ops;
     ticket->flush = *flush;
     ticket->waiting = hart_mask_none();
-    model_flushing(ticket);
+    shootdown_begins(ticket, flush);
     if (others.bits) {
         counter_add(COUNTER_SHOOTDOWN, 1);
         counter_add(COUNTER_SHOOTDOWN_TARGETS, hart_mask_count(others));

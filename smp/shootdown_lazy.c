@@ -187,7 +187,7 @@ void shootdown_defer(struct deferred *deferred, hart_mask_t to, const struct flu
     unsigned index = hart_index();
     hart_mask_t others = hart_mask_without(to, index);
     deferred->flush = *flush;
-    model_flushing(deferred);
+    shootdown_begins(deferred, flush);
     if (others.bits) {
         counter_add(COUNTER_SHOOTDOWN, 1);
         counter_add(COUNTER_SHOOTDOWN_TARGETS, hart_mask_count(others));

@@ -10,12 +10,22 @@
 /** shootdown_everybody - whom a scheme tells that does not look at masks. */
 hart_mask_t shootdown_everybody(void);
 
-/** shootdown_returned - tell the model's oracle that no hart may use any more what it had when model_flushing() was called with
- *  that pointer. */
+/** shootdown_begins - tell the model's oracle that one begins. Of a pair of ASIDs it hears as of two. */
+static inline void shootdown_begins(const void *shootdown, const struct flush *flush)
+{
+    model_flushing(shootdown);
+    if (unlikely(flush->pair))
+        model_flushing((const char *)shootdown + 1);
+}
+
+/** shootdown_returned - tell the model's oracle that no hart may use any more what it had when shootdown_begins() was called
+ *  with that pointer. */
 static inline void shootdown_returned(const void *shootdown, const struct flush *flush)
 {
     model_flushed(
         shootdown, flush->asid == FLUSH_EVERY_ASID ? MODEL_ASID_ALL : flush->asid, flush->first, flush->end);
+    if (unlikely(flush->pair))
+        model_flushed((const char *)shootdown + 1, flush->asid + 1u, flush->first, flush->end);
 }
 
 /** shootdown_relax - one turn of a wait. @polls: interrupts are off, so requests of others are served here */

@@ -16,9 +16,10 @@ static void dispatch(struct shootdown *ticket, hart_mask_t to, const struct flus
         return;
     while (to.bits) {
         uint64_t base, ids = ipi_take_ids(&to, &base);
-        sbi_remote_flush(ids, base, page_to_vaddr(pages.first),
-            whole ? SBI_FLUSH_ALL : (pages.end - pages.first) * PAGE_BYTES,
-            pages.asid == FLUSH_EVERY_ASID ? SBI_EVERY_ASID : pages.asid);
+        for (unsigned i = 0; i < 1u + pages.pair; i++)
+            sbi_remote_flush(ids, base, page_to_vaddr(pages.first),
+                whole ? SBI_FLUSH_ALL : (pages.end - pages.first) * PAGE_BYTES,
+                pages.asid == FLUSH_EVERY_ASID ? SBI_EVERY_ASID : pages.asid + i);
     }
 }
 

@@ -57,6 +57,8 @@
     X(BROADCAST_NOFLUSH, "broadcast.noflush", "every 1000th hart that is told flushes nothing")              \
     X(LAZY_NOFLUSH, "lazy.noflush", "every 1000th hart that passes flushes nothing")                         \
     X(LAZY_EARLY, "lazy.early", "every 1000th look at what is deferred finds that all have passed")          \
+    X(SPLIT_ONEASID, "split.oneasid", "every 1000th flush of a space leaves out the ASID of U-mode")         \
+    X(SPLIT_NOFLUSH, "split.noflush", "every 1000th return to U-mode without ASIDs comes without a flush")   \
     X(SPACE_LOST, "space.lost", "every 1000th frame of an unmapped page is not given back")                  \
     X(SPACE_COW, "space.cow", "every 1000th page to be copied before it is written is written in place")
 

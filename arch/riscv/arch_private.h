@@ -2,6 +2,7 @@
 #ifndef ARCH_RISCV_PRIVATE_H
 #define ARCH_RISCV_PRIVATE_H
 
+#include "arch/addr.h"
 #include "arch/hart.h"
 #include "arch/trap.h"
 
@@ -14,6 +15,12 @@ void trap_handle(struct trap_frame *frame);
  *  done goes on. */
 bool uaccess_is_at(uint64_t pc);
 uint64_t uaccess_fault_pc(void);
+
+/** paging_satp_of - the value of satp for a root and an ASID. */
+uint64_t paging_satp_of(pfn_t root, uint16_t asid);
+
+/** paging_root_of - the root that a value of satp names. */
+pfn_t paging_root_of(uint64_t satp);
 
 /** imsic_claim - take note of an interrupt of imsic.h, before what it is about is looked at. */
 void imsic_claim(void);

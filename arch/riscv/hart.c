@@ -15,6 +15,7 @@ struct arch_hart arch_boot_hart = {.stack_base = boot_stack, .emergency_top = bo
 
 _Static_assert(offsetof(struct arch_hart, stack_base) == ARCH_HART_STACK_BASE, "entry.S");
 _Static_assert(offsetof(struct arch_hart, emergency_top) == ARCH_HART_EMERGENCY_TOP, "trap_entry.S");
+_Static_assert(offsetof(struct arch_hart, user_slot) == ARCH_HART_USER_SLOT, "user_entry.S");
 _Static_assert(sizeof(struct trap_frame) == TRAP_FRAME_BYTES, "trap_entry.S");
 _Static_assert(offsetof(struct trap_frame, sstatus) == TRAP_FRAME_SSTATUS, "trap_entry.S");
 _Static_assert(offsetof(struct trap_frame, scause) == TRAP_FRAME_SCAUSE, "trap_entry.S");

@@ -5,6 +5,17 @@
 #define ARCH_HART_ATTENTION     4
 #define ARCH_HART_STACK_BASE    24
 #define ARCH_HART_EMERGENCY_TOP 32
+#define ARCH_HART_USER_SLOT     40
+
+#define SPLIT_SLOT_SHIFT        6
+#define SPLIT_SLOT_KERNEL_SATP  0
+#define SPLIT_SLOT_USER_SATP    8
+#define SPLIT_SLOT_CONTEXT      16
+#define SPLIT_SLOT_A0           24
+#define SPLIT_SLOT_A1           32
+#define SPLIT_SLOT_KERNEL_ENTRY 40
+#define SPLIT_SLOT_USER_ENTRY   48
+#define SPLIT_SLOT_USER_EXIT    56
 
 #define TRAP_FRAME_BYTES   (36 * 8)
 #define TRAP_FRAME_SP      (2 * 8)

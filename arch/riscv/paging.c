@@ -1,6 +1,7 @@
 /* satp, and what goes with it. The boot page table is in entry.S, and those of the kernel are mm/vm's. */
 #include "arch/paging.h"
 #include "arch/csr.h"
+#include "arch_private.h"
 
 #define SATP_SV39     (8ul << 60)
 #define SATP_PFN_MASK ((1ul << 44) - 1)
@@ -19,18 +20,24 @@ void paging_use(pfn_t root)
     __asm__ volatile("sfence.vma\n csrw satp, %0\n sfence.vma" : : "r"(paging_satp) : "memory");
 }
 
+pfn_t paging_root_of(uint64_t satp)
+{
+    return PFN(satp & SATP_PFN_MASK);
+}
+
 pfn_t paging_root(void)
 {
-    uint64_t satp = csr_read(satp);
-    return PFN(satp & SATP_PFN_MASK);
+    return paging_root_of(csr_read(satp));
+}
+
+uint64_t paging_satp_of(pfn_t root, uint16_t asid)
+{
+    return SATP_SV39 | (uint64_t)asid << SATP_ASID_SHIFT | root.value;
 }
 
 void paging_enter(pfn_t root, uint16_t asid)
 {
-    __asm__ volatile("csrw satp, %0"
-                     :
-                     : "r"(SATP_SV39 | (uint64_t)asid << SATP_ASID_SHIFT | root.value)
-                     : "memory");
+    __asm__ volatile("csrw satp, %0" : : "r"(paging_satp_of(root, asid)) : "memory");
 }
 
 void paging_flush_asid(uint16_t asid)

@@ -1,7 +1,6 @@
 /* See asid.h. */
 #include "mm/vm/asid.h"
 #include "arch/atomic.h"
-#include "arch/paging.h"
 #include "arch/panic.h"
 #include "lib/string.h"
 #include "smp/hart.h"
@@ -25,17 +24,19 @@ static struct {
     struct lock lock; /* of all that is below, and of kept and flush */
     unsigned count; /* numbers 0 … count − 1 */
     unsigned next; /* where to look for one that is not taken */
+    unsigned step; /* 2: only even ones, each with the next one */
     uint64_t rollovers;
     uint64_t taken[NUMBERS_MAX / 64];
     _Atomic uint64_t generation CACHE_ALIGNED; /* read at every switch */
 } asids;
 
-void asid_init(unsigned bits)
+void asid_init(unsigned bits, bool pairs)
 {
     lock_init(&asids.lock, &lock_ttas, "asid");
     /* The number that means all of them is not given. */
-    asids.count = bits >= 2 ? MIN(1u << bits, NUMBERS_MAX - 1) : 0;
-    asids.next = 1;
+    asids.step = pairs ? 2 : 1;
+    asids.count = bits >= 2 ? MIN(1u << bits, NUMBERS_MAX - asids.step) : 0;
+    asids.next = asids.step;
     asids.rollovers = 0;
     memset(asids.taken, 0, sizeof(asids.taken));
     memset(harts_asid, 0, sizeof(harts_asid));
@@ -73,7 +74,7 @@ static void begin_generation(void)
     uint64_t generation = atomic_load_explicit(&asids.generation, memory_order_relaxed);
     store_relaxed(&asids.generation, generation + GENERATION);
     memset(asids.taken, 0, sizeof(asids.taken));
-    asids.next = 1;
+    asids.next = asids.step;
     asids.rollovers++;
     for (unsigned i = 0; i < HART_MAX; i++) {
         /* Both orders: pairs with the swap in asid_enter(); a hart that switches at the same time is either seen here with
@@ -111,7 +112,7 @@ static uint64_t new_context(uint64_t old)
             return renewed;
     }
     for (unsigned round = 0; round < 2; round++) {
-        for (; asids.next < asids.count; asids.next++)
+        for (; asids.next < asids.count; asids.next += asids.step)
             if (take_number(asids.next))
                 return atomic_load_explicit(&asids.generation, memory_order_relaxed) | asids.next;
         begin_generation();
@@ -131,9 +132,6 @@ static COLD uint64_t enter_slowly(asid_context_t *context, bool *flush)
     if (!is_current(now)) {
         now = new_context(now);
         store_relaxed(context, now);
-        /* sfence.vma: the number is told before this hart walks under it. Pairs with space_harts_to_flush(): whoever changes
-         * an entry and then still finds the former number, and tells this hart to forget that one, did so before the walk. */
-        paging_flush_asid((uint16_t)now);
     }
     *flush = own->flush;
     own->flush = false;

@@ -20,9 +20,10 @@ typedef _Atomic uint64_t asid_context_t;
 
 /**
  * asid_init - numbers of so many bits, 0 … 16, from now on; no space has one. With fewer than 2 there are none.
- * Harts are quiet.
+ * Harts are quiet, and forget all translations before one enters a space.
+ * @pairs: only even numbers are given; the one behind each is the space's, too (split=separate)
  */
-void asid_init(unsigned bits);
+void asid_init(unsigned bits, bool pairs);
 
 /** asid_available - whether spaces can have numbers. */
 bool asid_available(void);

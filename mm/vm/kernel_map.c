@@ -7,6 +7,7 @@
 #include "arch/image.h"
 #include "arch/panic.h"
 #include "arch/paging.h"
+#include "arch/split.h"
 #include "lib/error.h"
 #include "mm/memory.h"
 
@@ -130,10 +131,21 @@ static int map_stacks(unsigned nharts)
     return error;
 }
 
+/* Of the two pages that are in the tables of U-mode, too, where it has its own. */
+static int map_trampoline(void)
+{
+    int error = page_table_map(
+        &kernel_table, VADDR(TRAMPOLINE_BASE), image_to_paddr(split_text()), PAGE_BYTES, RX, 0);
+    if (!error)
+        error = page_table_map(
+            &kernel_table, VADDR(TRAMPOLINE_SLOTS), image_to_paddr(split_slots()), PAGE_BYTES, RW, 0);
+    return error;
+}
+
 /* Every entry of the root that will be used, be it empty today. */
 static int keep_roots(void)
 {
-    static const uint64_t places[] = {WINDOW_BASE, KERNEL_MAP_BASE, MMIO_MAP_BASE};
+    static const uint64_t places[] = {WINDOW_BASE, TRAMPOLINE_BASE, KERNEL_MAP_BASE, MMIO_MAP_BASE};
     int error = 0;
     for (size_t i = 0; i < ARRAY_SIZE(places) && !error; i++)
         error = page_table_keep(&kernel_table, VADDR(places[i]));
@@ -155,6 +167,8 @@ int kernel_map_init(const struct machine *machine, const struct lock_ops *lock_k
     if (!error)
         error = map_stacks(machine->nharts);
     if (!error)
+        error = map_trampoline();
+    if (!error)
         error = keep_roots();
     if (error)
         console_format("error: the kernel's page table with stacks of %u harts: %s\n", machine->nharts,
@@ -169,6 +183,7 @@ const char *kernel_map_region(vaddr_t vaddr)
         const char *name;
     } regions[] = {
         {WINDOW_BASE, WINDOW_BASE + WINDOW_BYTES, "window"},
+        {TRAMPOLINE_BASE, TRAMPOLINE_SLOTS + PAGE_BYTES, "trampoline"},
         {DIRECT_MAP_BASE, DIRECT_MAP_END, "direct map"},
         {KERNEL_MAP_BASE, HART_SLOTS_BASE, "image"},
         {HART_SLOTS_BASE, MMIO_MAP_BASE, "stacks"},

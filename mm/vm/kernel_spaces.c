@@ -4,13 +4,53 @@
 #include "mm/memory.h"
 #include "mm/vm/asid.h"
 #include "mm/vm/kernel_map.h"
+#include "mm/vm/table_entries.h"
+#include "smp/call.h"
 
 struct space_pool kernel_spaces;
+
+/* What the kernel's table and the ASIDs are made for. */
+static enum vm_split settled = VM_SPLIT_SHARED;
+
+/* Of the kernel it shows the trampoline, which is alone in its GiB. */
+static int make_user_root(pfn_t *root)
+{
+    size_t page = vaddr_to_page(VADDR(TRAMPOLINE_BASE));
+    *root = table_take_frame(&kernel_table_source);
+    if (pfn_is_none(*root))
+        return ERR_NO_MEMORY;
+    pte_t pte = entry_load(table_entry(kernel_table.root, page, PAGE_LEVEL_ROOT));
+    store_relaxed(table_entry(*root, page, PAGE_LEVEL_ROOT), pte.bits); /* no hart knows it yet */
+    return 0;
+}
 
 int kernel_spaces_init(unsigned nharts)
 {
     kernel_spaces = (struct space_pool){
         .refs = &kernel_refs, .tables = &kernel_table_source, .kernel = &kernel_table, .nharts = nharts};
-    asid_init(paging_asid_bits());
-    return space_pool_init(&kernel_spaces);
+    asid_init(paging_asid_bits(), false);
+    int error = make_user_root(&kernel_spaces.user);
+    return error ? error : space_pool_init(&kernel_spaces);
+}
+
+static void forget(void *unused)
+{
+    (void)unused;
+    paging_flush();
+}
+
+/*
+ * A global translation is used whatever table satp names, so a kernel that U-mode is not to have must have none. The trampoline's
+ * stay: they are in every table. And numbers of spaces are given in pairs, which begin anew.
+ */
+void kernel_spaces_settle(void)
+{
+    size_t trampoline = vaddr_to_page(VADDR(TRAMPOLINE_BASE));
+    if (settled == vm_design.split)
+        return;
+    settled = vm_design.split;
+    page_table_set_global(&kernel_table, settled == VM_SPLIT_SHARED, trampoline,
+        trampoline + page_level_pages(PAGE_LEVEL_ROOT));
+    asid_init(paging_asid_bits(), settled == VM_SPLIT_SEPARATE);
+    smp_call(hart_mask_first(hart_count()), forget, NULL);
 }

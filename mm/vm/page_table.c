@@ -33,7 +33,7 @@ static int range_init(struct range_edit *range, struct page_table *table, vaddr_
 
 static bool rights_fit(const struct page_table *table, uint64_t rights)
 {
-    return pte_rights_valid(rights) && !(rights & PTE_U && table->global);
+    return pte_rights_valid(rights) && !(rights & PTE_U && table_is_kernel(table));
 }
 
 static pte_t map_entry(struct table_edit *edit, pte_t old, size_t page, unsigned level)

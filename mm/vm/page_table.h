@@ -35,9 +35,11 @@ struct table_source {
 
 struct page_table {
     pfn_t root;
+    pfn_t
+        mirror; /* a second root, for U-mode, whose low half is as the first's: page_table_split(). Or PFN_NONE */
     struct table_source *source;
     size_t first, end; /* the pages of its half */
-    uint64_t global; /* PTE_G for the kernel's */
+    uint64_t global; /* PTE_G for the kernel's, unless U-mode has tables without it */
     bool sealed; /* the root changes no more */
     enum table_locking locking;
     struct lock lock; /* TABLE_LOCK_SPACE: of everything in this half */
@@ -77,6 +79,19 @@ struct table_gather {
  */
 int page_table_init(struct page_table *table, struct table_source *source, enum table_locking locking,
     const struct lock_ops *lock_kind, const struct page_table *kernel);
+
+/**
+ * page_table_split - give a new table a second root, which shows the same of the low half, and of the high half what @user does:
+ * its mirror, changed whenever the root is. 0 or ERR_NO_MEMORY.
+ */
+int page_table_split(struct page_table *table, pfn_t user);
+
+/** page_table_mirror - make the mirror, if there is one, as the root is: its entries were written before any hart knew it. */
+void page_table_mirror(struct page_table *table);
+
+/** page_table_set_global - let the leaves of the kernel's table be in every address space (PTE_G) or not, but for those within
+ *  [first, end) pages, which stay what they are. The harts are quiet, flush everything behind it, and no table has a copy. */
+void page_table_set_global(struct page_table *table, bool global, size_t first, size_t end);
 
 /** page_table_destroy - give back the root; nothing may be mapped, no hint be left, and no hart have it in its satp. */
 void page_table_destroy(struct page_table *table);

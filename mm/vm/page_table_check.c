@@ -59,10 +59,11 @@ static const char *leaf_finding(const struct page_table *table, pte_t pte, unsig
     uint64_t rights = pte.bits & PTE_RIGHTS;
     if (!pte_rights_valid(rights))
         return "rights that cannot be";
-    if (rights & PTE_U && table->global)
+    if (rights & PTE_U && table_is_kernel(table))
         return "the user's in the kernel's half";
-    uint64_t soft = table->global ? 0 : pte.bits & (PTE_COW | PTE_FOREIGN);
-    if (pte.bits != pte_leaf(pte_pfn(pte), rights | soft | table->global).bits)
+    /* Of a kernel's that is not in every space the trampoline's still are. */
+    uint64_t soft = pte.bits & (table_is_kernel(table) ? PTE_G : PTE_COW | PTE_FOREIGN);
+    if (pte.bits != pte_leaf(pte_pfn(pte), rights | soft).bits || table->global & ~pte.bits)
         return "bits that no leaf here has";
     if (soft & PTE_COW && rights & PTE_W)
         return "to be copied before it is written, but it can be written";
@@ -75,7 +76,7 @@ static const char *mark_finding(const struct page_table *table, pte_t pte, unsig
 {
     enum pte_mark kind = pte_mark_kind(pte);
     uint64_t rights = pte.bits & PTE_RIGHTS, soft = pte.bits & (PTE_COW | PTE_FOREIGN);
-    if (table->global)
+    if (table_is_kernel(table))
         return "not valid, and not zero";
     if (kind == PTE_MARK_NONE || kind >= PTE_MARK_COUNT)
         return "a mark of no kind";
@@ -156,10 +157,26 @@ static int check_kernel_half(const struct page_table *table, const struct page_t
     return 0;
 }
 
+static int check_mirror(const struct page_table *table)
+{
+    if (pfn_is_none(table->mirror))
+        return 0;
+    for (size_t i = 0; i < PAGE_ENTRIES / 2; i++) {
+        pte_t own = entry_load(table_entry(table->root, 0, 0) + i);
+        pte_t mirrored = entry_load(table_entry(table->mirror, 0, 0) + i);
+        if (mirrored.bits != (pte_is_valid(own) ? own.bits : 0))
+            return corrupt(i * page_level_pages(PAGE_LEVEL_ROOT), PAGE_LEVEL_ROOT, mirrored,
+                "of the user's root differs from the kernel's");
+    }
+    return 0;
+}
+
 int page_table_validate(struct page_table *table, const struct page_table *kernel)
 {
     size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
     /* From the root's first entry on: the null page is not to be mapped, but looked at. */
     int error = check_below(table, table->root, PAGE_LEVEL_ROOT, ALIGN_DOWN(table->first, unit), table->end);
+    if (!error)
+        error = check_mirror(table);
     return !error && kernel ? check_kernel_half(table, kernel) : error;
 }

@@ -10,8 +10,11 @@ int page_table_init(struct page_table *table, struct table_source *source, enum 
 {
     if (kernel && !kernel->sealed)
         return ERR_STATE;
-    *table = (struct page_table){
-        .source = source, .first = 1, .end = HALF_PAGES, .locking = locking}; /* not the null page */
+    *table = (struct page_table){.mirror = PFN_NONE,
+        .source = source,
+        .first = 1,
+        .end = HALF_PAGES,
+        .locking = locking}; /* not the null page */
     if (!kernel) {
         table->first = HALF_PAGES;
         table->end = PAGE_COUNT_TOTAL;
@@ -28,6 +31,40 @@ int page_table_init(struct page_table *table, struct table_source *source, enum 
     return 0;
 }
 
+int page_table_split(struct page_table *table, pfn_t user)
+{
+    table->mirror = table_new_root(table->source, user);
+    page_table_mirror(table);
+    return pfn_is_none(table->mirror) ? ERR_NO_MEMORY : 0;
+}
+
+void page_table_mirror(struct page_table *table)
+{
+    for (size_t i = 0; i < PAGE_ENTRIES / 2; i++)
+        table_mirror(table, table_entry(table->root, 0, 0) + i, PAGE_LEVEL_ROOT);
+}
+
+static void set_global_below(
+    struct page_table *table, pfn_t pfn, unsigned level, size_t page, size_t first, size_t end)
+{
+    for (size_t i = 0; i < PAGE_ENTRIES; i++, page += page_level_pages(level)) {
+        entry_t *entry = table_entry(pfn, 0, 0) + i;
+        pte_t pte = entry_load(entry);
+        if (page < table->first || (page >= first && page < end))
+            continue;
+        if (pte_is_leaf(pte))
+            store_relaxed(entry, (pte.bits & ~PTE_G) | table->global); /* the harts flush behind it */
+        else if (pte_is_table(pte))
+            set_global_below(table, pte_pfn(pte), level - 1, page, first, end);
+    }
+}
+
+void page_table_set_global(struct page_table *table, bool global, size_t first, size_t end)
+{
+    table->global = global ? PTE_G : 0;
+    set_global_below(table, table->root, PAGE_LEVEL_ROOT, 0, first, end);
+}
+
 void page_table_destroy(struct page_table *table)
 {
     size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
@@ -40,7 +77,9 @@ void page_table_destroy(struct page_table *table)
     }
     table_page(table, table->root)->live = 0;
     table->source->free(table->source, table->root);
-    table->root = PFN_NONE;
+    if (!pfn_is_none(table->mirror))
+        table->source->free(table->source, table->mirror);
+    table->root = table->mirror = PFN_NONE;
 }
 
 int page_table_keep(struct page_table *table, vaddr_t vaddr)

@@ -3,6 +3,7 @@
 #include "arch/cpu.h"
 #include "arch/panic.h"
 #include "arch/paging.h"
+#include "arch/split.h"
 #include "mm/vm/space_private.h"
 
 /* Atomic for whoever ends a space. */
@@ -35,7 +36,7 @@ static void init_harts(struct space *space)
 {
     for (unsigned i = 0; i < space->pool->nharts; i++) {
         space->harts[i].next = space_slice_first(space, i);
-        space->harts[i].root = PFN_NONE;
+        space->harts[i].root = space->harts[i].user_root = PFN_NONE;
     }
 }
 
@@ -48,6 +49,13 @@ int space_create(struct space_pool *pool, struct space **out)
     struct space *space = pfn_to_direct(pfn);
     int error = page_table_init(
         &space->table, pool->tables, (enum table_locking)vm_design.ptlock, &lock_ttas, pool->kernel);
+    space->by_table = vm_design.shootdown->by_table;
+    space->separate = vm_design.split == VM_SPLIT_SEPARATE;
+    if (!error && space->separate && !space->by_table) {
+        error = page_table_split(&space->table, pool->user);
+        if (error)
+            page_table_destroy(&space->table);
+    }
     if (error) {
         frame_put(pool->refs, pfn, order);
         return error;
@@ -55,7 +63,6 @@ int space_create(struct space_pool *pool, struct space **out)
     space->pool = pool;
     space->order = order;
     space->shootdown = vm_design.shootdown;
-    space->by_table = space->shootdown->by_table;
     space->has_asid = vm_design.asid && asid_available();
     space->brk = USER_HEAP_BASE;
     lock_init(&space->brk_lock, &lock_ttas, "space");
@@ -147,12 +154,12 @@ void space_enter(struct space *space)
         return;
     bool joined = join(space), forget = false;
     uint16_t asid = space->has_asid ? asid_enter(&space->context, &forget) : ASID_KERNEL;
-    paging_enter(space_view_root(space), asid);
+    space_use_view(space, asid);
     if (forget)
         paging_flush();
     else if (joined || !space->has_asid)
-        paging_flush_asid(
-            asid); /* orders the walks, too: they see what was changed before this hart joined */
+        /* Orders the walks, too: they see what was changed before this hart joined. */
+        space_flush_asid(space, asid);
     if (before)
         part(before);
     /* Release (fence rw,w; sd), pairs with await_leaving(): the former one is not used any more. */
@@ -165,6 +172,7 @@ void space_leave(void)
     if (!space)
         return;
     paging_enter(space->pool->kernel->root, ASID_KERNEL);
+    split_leave();
     if (!space->has_asid)
         paging_flush_asid(ASID_KERNEL);
     part(space);

@@ -25,6 +25,8 @@ struct space_pool {
     struct frame_refs *refs; /* pages, and the spaces themselves */
     struct table_source *tables;
     const struct page_table *kernel; /* whose half every space has */
+    pfn_t
+        user; /* a root that shows nothing but the trampoline: what U-mode has of the kernel by split=separate */
     pfn_t zero; /* the page that is shown where nothing has been written */
     unsigned nharts; /* harts 0 … nharts − 1 may call */
 };
@@ -97,9 +99,8 @@ int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes);
 /**
  * space_protect - give all of a range these rights. Pages without any keep what is in them.
  *
- * Returns 0, also for no bytes; ERR_INVALID for an address inside of a page; ERR_PERMISSION for PTE_W with PTE_X; ERR_NO_MEMORY.
- * ERR_RANGE when some of it is not mapped, and ERR_PERMISSION for PTE_W on frames that were mapped without: what is before the first
- * such page has the rights then.
+ * Returns 0, also for no bytes; ERR_INVALID for an address inside of a page; ERR_RANGE when any of it is not mapped;
+ * ERR_PERMISSION for PTE_W with PTE_X, and PTE_W for frames that were mapped without; ERR_NO_MEMORY.
  */
 int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rights);
 

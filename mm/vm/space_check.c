@@ -135,5 +135,5 @@ size_t space_frames(struct space *space)
     struct check check = {.each = {space, check_entry}};
     each_run(&check.each);
     return check.owned + 1 + page_table_count(&space->table) + space_view_tables(space) +
-           ((size_t)1 << space->order);
+           ((size_t)1 << space->order) + !pfn_is_none(space->table.mirror);
 }

@@ -128,14 +128,8 @@ static pte_t discarded(struct space_edit *edit, pte_t old, size_t page)
     return has_others(edit, page) ? owned_mark(edit, PTE_MARK_BUSY, old, rights) : space_anon(rights);
 }
 
-static void refuse(struct space_edit *edit, size_t page, int error)
-{
-    edit->edit.error = error;
-    edit->refused = page;
-}
-
 /* Of what shows a frame, or hides it. */
-static pte_t protected_page(struct space_edit *edit, pte_t old, size_t page)
+static pte_t protected_page(struct space_edit *edit, pte_t old)
 {
     const struct space_pool *pool = edit->space->pool;
     uint64_t rights = edit->rights, foreign = old.bits & PTE_FOREIGN;
@@ -148,21 +142,21 @@ static pte_t protected_page(struct space_edit *edit, pte_t old, size_t page)
     }
     uint64_t may_write = old.bits & (PTE_W | PTE_COW) ? PTE_COW : 0;
     if (rights & PTE_W && !may_write)
-        refuse(edit, page, ERR_PERMISSION);
+        edit->edit.error = ERR_PERMISSION;
     if (rights & PTE_W)
         may_write = 0; /* it says itself what it may */
     uint64_t bits = space_bits(rights) | foreign | may_write;
     return rights ? pte_leaf(pfn, bits) : pte_mark(PTE_MARK_HIDDEN, bits, pfn);
 }
 
-static pte_t protected(struct space_edit *edit, pte_t old, size_t page)
+static pte_t protected(struct space_edit *edit, pte_t old)
 {
     enum pte_mark kind = pte_mark_kind(old);
     if (kind == PTE_MARK_ANON)
         return space_anon(edit->rights);
     if (old.bits != 0 && kind != PTE_MARK_LEAVING)
-        return protected_page(edit, old, page);
-    refuse(edit, page, ERR_RANGE);
+        return protected_page(edit, old);
+    edit->edit.error = ERR_RANGE;
     return old;
 }
 
@@ -194,7 +188,7 @@ static pte_t change(struct table_edit *table_edit, pte_t old, size_t page, unsig
     case SPACE_CLAIM: return claimed(edit, old, page, level);
     case SPACE_REPLACE: return replaced(edit, old, page, level);
     case SPACE_DISCARD: return discarded(edit, old, page);
-    default: return protected(edit, old, page);
+    default: return protected(edit, old);
     }
 }
 
@@ -256,7 +250,7 @@ void space_edit_init(
     edit->self = hart_mask_one(hart_index()).bits;
     edit->owner = space_owner_of(SPACE_OWNER_NOW);
     edit->others = edit->busy = edit->holes = edit->lost = false;
-    edit->pending = edit->refused = 0;
+    edit->pending = 0;
     edit->unit = 0;
     edit->unit_harts = 0;
 }

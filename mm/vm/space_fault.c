@@ -115,8 +115,7 @@ static int prepare(struct fault *fault)
 
 static void forget_page(const struct fault *fault)
 {
-    paging_flush_page(page_to_vaddr(fault->page), asid_of(&fault->space->context));
-    counter_add(COUNTER_SFENCE, 1);
+    space_flush_page(fault->space, fault->page);
 }
 
 /* The frame that was taken is shown, with the rights of the area. */
@@ -278,7 +277,7 @@ static int run_fault(struct fault *fault)
                 &space->table, fault->page, SLOT_MAKE, &space_hart(space)->hint, &fault->slot);
         if (!error)
             error = serve(fault);
-    } while (error == AGAIN || (error == ERR_NO_MEMORY && space_quarantine_drain()));
+    } while (error == AGAIN);
     give_frame_back(fault);
     return error;
 }

@@ -3,7 +3,9 @@
  * unmappings are finished when every hart has passed a quiescent point.
  */
 #include "arch/cpu.h"
+#include "arch/paging.h"
 #include "mm/vm/space_private.h"
+#include "trace/counter.h"
 
 /*
  * Pages that wait in quarantine of one hart's unmapping at a time. To interrupt the other harts and wait for them is some
@@ -25,12 +27,7 @@ static uint64_t active_harts(struct space *space)
 
 hart_mask_t space_harts_to_flush(struct space *space, const struct table_gather *gather)
 {
-    if (!space->by_table)
-        return (hart_mask_t){active_harts(space)};
-    /* fence rw,rw: the entries, before the look at the ASID in space_flush_of(). Pairs with the fence in asid.c. */
-    if (hart_mask_without(gather->harts, hart_index()).bits)
-        fence_full();
-    return gather->harts;
+    return space->by_table ? gather->harts : (hart_mask_t){active_harts(space)};
 }
 
 void space_unlinked(struct table_gather *gather, pfn_t table, size_t page, unsigned level)
@@ -44,10 +41,29 @@ struct flush space_flush_of(const struct space *space, const struct table_gather
 {
     bool tables = !pfn_is_none(gather->tables), none = gather->first == gather->end;
     return (struct flush){.asid = asid_of(&space->context),
+        .pair = space->separate && space->has_asid,
         .first = none ? bound : gather->first,
         .end = none ? bound + 1 : gather->end,
         .nleaves = tables ? 0 : gather->nleaves,
         .tables = tables};
+}
+
+void space_flush_asid(const struct space *space, uint16_t asid)
+{
+    paging_flush_asid(asid);
+    if (space->separate && space->has_asid)
+        paging_flush_asid(asid + 1);
+}
+
+void space_flush_page(const struct space *space, size_t page)
+{
+    uint16_t asid = asid_of(&space->context);
+    paging_flush_page(page_to_vaddr(page), asid);
+    counter_add(COUNTER_SFENCE, 1);
+    if (unlikely(space->separate) && space->has_asid) {
+        paging_flush_page(page_to_vaddr(page), asid + 1);
+        counter_add(COUNTER_SFENCE, 1);
+    }
 }
 
 void space_flush(struct space *space, struct table_gather *gather, size_t bound)
@@ -159,7 +175,7 @@ bool quarantine_has_room(const struct space_edit *edit)
 
 void space_quarantine_cancel(struct space *space)
 {
-    for (unsigned hart = 0; hart < space->pool->nharts && space->shootdown->lazy; hart++) {
+    for (unsigned hart = 0; hart < space->pool->nharts; hart++) {
         for (size_t i = 0; i < SPACE_OWNER_NOW; i++) {
             struct quarantine *slot = &quarantines[hart].slots[i];
             uint64_t waiting = state_of(space, QUARANTINE_WAITING);

@@ -123,28 +123,22 @@ static int fork_once(struct fork *fork, struct space *from)
     return error;
 }
 
-/* Under the lock of the heap's end, which the entries have to agree with. */
-static int fork_until_done(struct fork *fork, struct space *space)
-{
-    int error;
-    do {
-        error = fork_once(fork, space);
-        if (error && fork->busy)
-            cpu_relax(); /* interrupts are on: it may be this hart that is waited for */
-    } while (error && (fork->busy || (error == ERR_NO_MEMORY && space_quarantine_drain())));
-    if (!error)
-        fork->copy->brk = space->brk;
-    return error;
-}
-
 int space_fork(struct space *space, struct space **copy)
 {
     struct fork fork;
     struct lock_node node;
+    int error;
+    do {
+        error = fork_once(&fork, space);
+        if (error && fork.busy)
+            cpu_relax(); /* interrupts are on: it may be this hart that is waited for */
+    } while (error && (fork.busy || (error == ERR_NO_MEMORY && space_quarantine_drain())));
+    if (error)
+        return error;
     lock_acquire(&space->brk_lock, &node);
-    int error = fork_until_done(&fork, space);
+    fork.copy->brk = space->brk;
     lock_release(&space->brk_lock, &node);
-    if (!error)
-        *copy = fork.copy;
-    return error;
+    page_table_mirror(&fork.copy->table);
+    *copy = fork.copy;
+    return 0;
 }

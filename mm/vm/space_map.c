@@ -258,20 +258,9 @@ int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes)
     return error;
 }
 
-/* @end: where something refuses that, it becomes the end of what is before it; on other errors the beginning */
-static int protect(struct space *space, size_t first, size_t *end, uint64_t rights)
-{
-    struct space_edit edit;
-    space_edit_init(&edit, space, SPACE_PROTECT, first, *end);
-    edit.rights = rights | (rights & PTE_W ? PTE_R : 0);
-    int error = space_edit_run(&edit);
-    if (error)
-        *end = error == ERR_NO_MEMORY ? first : edit.refused;
-    return error;
-}
-
 int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rights)
 {
+    struct space_edit edit;
     if (!is_page(vaddr) || rights & ~SPACE_RIGHTS)
         return ERR_INVALID;
     if (!space_rights_fit(rights))
@@ -280,13 +269,9 @@ int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rig
         return 0;
     if (!range_fits(vaddr, bytes))
         return ERR_RANGE;
-    size_t first = vaddr_to_page(vaddr), end = first + space_pages(bytes);
-    int error = protect(space, first, &end, rights);
-    if (error && end > first) { /* as on Linux, what is before that is changed */
-        int other = protect(space, first, &end, rights);
-        return other ? other : error;
-    }
-    return error;
+    edit_init(&edit, space, SPACE_PROTECT, vaddr, bytes);
+    edit.rights = rights | (rights & PTE_W ? PTE_R : 0);
+    return space_edit_run(&edit);
 }
 
 int space_discard(struct space *space, vaddr_t vaddr, size_t bytes)

@@ -18,6 +18,7 @@ struct space_hart {
     struct table_hint hint;
     size_t next; /* page where the hart looks for a hole first; in its slice */
     pfn_t root; /* of the hart's view; PFN_NONE while there is none */
+    pfn_t user_root; /* the same for U-mode, if that has a table of its own */
 
     /* 1 while the hart changes the table as the only one that can have translations: space_edit.c. */
     _Atomic uint32_t solo;
@@ -32,6 +33,7 @@ struct space {
     const struct shootdown_ops *shootdown;
     bool by_table; /* `tracked`: harts have views, and tables know who can have translations from them */
     bool has_asid;
+    bool separate; /* U-mode has roots without the kernel, and with ASIDs the number behind the space's */
     unsigned order; /* of the block that this lies in */
 
     /* Written when a hart enters for the first time, read whenever translations are to be forgotten. */
@@ -169,7 +171,6 @@ struct space_edit {
     bool settling; /* the second round: the flush is done */
     bool busy; /* something was met that another hart is about to change */
     bool holes; /* something was met that is not mapped */
-    size_t refused; /* the page that edit.error is about, of SPACE_PROTECT */
     bool lost; /* other harts could do what they may not do any more */
     size_t pending; /* entries that wait for the flush */
 
@@ -220,6 +221,10 @@ hart_mask_t space_harts_to_flush(struct space *space, const struct table_gather 
 /** space_unlinked - for gather.unlinked of a struct space_gather. */
 void space_unlinked(struct table_gather *gather, pfn_t table, size_t page, unsigned level);
 
+/** space_flush_asid - this hart forgets all of the space, and of what others have of its ASID. space_flush_page - one page. */
+void space_flush_asid(const struct space *space, uint16_t asid);
+void space_flush_page(const struct space *space, size_t page);
+
 /** space_flush_of - what is to be forgotten. @bound: a page, for what has none */
 struct flush space_flush_of(const struct space *space, const struct table_gather *gather, size_t bound);
 
@@ -253,6 +258,9 @@ void space_hint_move(struct space *space, size_t page);
 
 /** space_view_root - the root for this hart's satp: its view's, the kernel's own while it has none, or, not by_table, the space's. */
 pfn_t space_view_root(struct space *space);
+
+/** space_use_view - this hart, whose current space it is, walks its view of it from now on; nothing is flushed. @asid: the space's */
+void space_use_view(struct space *space, uint16_t asid);
 
 /** space_view_link - make this hart's view show the table of a locked slot of level 0. 0 or ERR_NO_MEMORY. Only by_table. */
 int space_view_link(struct space *space, struct table_slot *slot, size_t page);

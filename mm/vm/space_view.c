@@ -9,6 +9,7 @@
  */
 #include "arch/panic.h"
 #include "arch/paging.h"
+#include "arch/split.h"
 #include "lib/error.h"
 #include "mm/vm/space_private.h"
 #include "mm/vm/table_entries.h"
@@ -21,13 +22,36 @@ pfn_t space_view_root(struct space *space)
     return pfn_is_none(root) ? space->pool->kernel->root : root;
 }
 
-static pfn_t new_root(struct space *space)
+static pfn_t user_root(struct space *space)
 {
-    pfn_t root = table_take_frame(space->pool->tables);
-    for (size_t i = PAGE_ENTRIES / 2; !pfn_is_none(root) && i < PAGE_ENTRIES; i++)
-        /* Nobody knows the root yet. */
-        store_relaxed(table_entry(root, 0, 0) + i, entry_load(table_entry(space->table.root, 0, 0) + i).bits);
-    return root;
+    if (!space->by_table)
+        return space->table.mirror;
+    pfn_t root = space_hart(space)->user_root;
+    return pfn_is_none(root) ? space->pool->user : root;
+}
+
+void space_use_view(struct space *space, uint16_t asid)
+{
+    paging_enter(space_view_root(space), asid);
+    if (space->separate)
+        split_enter(user_root(space), space->has_asid ? asid + 1 : asid, !space->has_asid);
+    else
+        split_leave();
+}
+
+/* Returns whether there was memory. */
+static bool make_roots(struct space *space, struct space_hart *own)
+{
+    pfn_t root = table_new_root(space->pool->tables, space->table.root);
+    if (space->separate && !pfn_is_none(root)) {
+        own->user_root = table_new_root(space->pool->tables, space->pool->user);
+        if (pfn_is_none(own->user_root)) {
+            space->pool->tables->free(space->pool->tables, root);
+            return false;
+        }
+    }
+    own->root = root;
+    return !pfn_is_none(root);
 }
 
 /* The entry of this hart's view that points to the table of entries for a page; NULL: no memory. */
@@ -35,11 +59,10 @@ static entry_t *view_entry(struct space *space, size_t page)
 {
     struct space_hart *own = space_hart(space);
     if (pfn_is_none(own->root)) {
-        own->root = new_root(space);
-        if (pfn_is_none(own->root))
+        if (!make_roots(space, own))
             return NULL;
         if (space_current() == space)
-            paging_enter(own->root, asid_of(&space->context));
+            space_use_view(space, asid_of(&space->context));
     }
     entry_t *entry = table_entry(own->root, page, PAGE_LEVEL_ROOT);
     pte_t pte = entry_load(entry);
@@ -50,6 +73,8 @@ static entry_t *view_entry(struct space *space, size_t page)
         pte = pte_table(table);
         /* Release (fence rw,w; sd): this hart's walker, and space_view_unlinked() on others, find zeros behind it. */
         store_release(entry, pte.bits);
+        if (!pfn_is_none(own->user_root))
+            store_release(table_entry(own->user_root, page, PAGE_LEVEL_ROOT), pte.bits); /* the same */
     }
     return table_entry(pte_pfn(pte), page, PAGE_LEVEL_2M);
 }
@@ -108,6 +133,8 @@ void space_view_destroy(struct space *space)
     for (unsigned i = 0; i < space->pool->nharts; i++) {
         if (!pfn_is_none(space->harts[i].root))
             for_each_table(space, space->harts[i].root, free_table, NULL);
+        if (!pfn_is_none(space->harts[i].user_root))
+            free_table(space, space->harts[i].user_root, NULL);
     }
 }
 
@@ -117,6 +144,7 @@ size_t space_view_tables(struct space *space)
     for (unsigned i = 0; i < space->pool->nharts; i++) {
         if (!pfn_is_none(space->harts[i].root))
             for_each_table(space, space->harts[i].root, count_table, &count);
+        count += !pfn_is_none(space->harts[i].user_root);
     }
     return count;
 }

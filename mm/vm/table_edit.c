@@ -98,6 +98,7 @@ static void put(struct table_edit *edit, struct table_page *of, entry_t *entry, 
     /* Relaxed: run_locked() has ordered what a frame holds before it; who flushes orders what is taken away before the
      * flush, on this hart and, by its interrupt, on others. sd. */
     store_relaxed(entry, new.bits);
+    table_mirror(edit->table, entry, level);
     if (pte_is_valid(old))
         gather_leaf(edit, of, page, page + page_level_pages(level));
     if (edit->changed)
@@ -134,6 +135,7 @@ static void grow(
     write_below(edit, child, level - 1, page, next);
     if (table_page(edit->table, child)->live > 0) {
         table_link(of, entry, child, 0);
+        table_mirror(edit->table, entry, level);
         return;
     }
     if (table_by_node(edit->table))

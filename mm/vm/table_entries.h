@@ -63,12 +63,38 @@ static inline pfn_t table_take_frame(struct table_source *source)
     return pfn_is_none(pfn) && epoch_collect() > 0 ? source->alloc(source) : pfn;
 }
 
+/* A root that shows of the high half what another does. PFN_NONE: no memory. */
+static inline pfn_t table_new_root(struct table_source *source, pfn_t like)
+{
+    pfn_t root = table_take_frame(source);
+    for (size_t i = PAGE_ENTRIES / 2; !pfn_is_none(root) && i < PAGE_ENTRIES; i++)
+        store_relaxed(table_entry(root, 0, 0) + i,
+            entry_load(table_entry(like, 0, 0) + i).bits); /* no hart knows the root yet */
+    return root;
+}
+
 /* Puts a table below another one, in place of a hole, leaf or mark. @kept: PTE_KEPT or 0 */
 static inline void table_link(struct table_page *parent, entry_t *entry, pfn_t child, uint64_t kept)
 {
     parent->live += entry_load(entry).bits == 0;
     /* Release (fence rw,w; sd), pairs with the walkers of all harts, who reach the child's entries through this one. */
     store_release(entry, pte_table(child).bits | kept);
+}
+
+/* Behind a change of an entry, when it is the root's: U-mode sees the same. Marks are not for walkers. */
+static inline void table_mirror(const struct page_table *table, const entry_t *entry, unsigned level)
+{
+    if (likely(level < PAGE_LEVEL_ROOT) || likely(pfn_is_none(table->mirror)))
+        return;
+    pte_t pte = entry_load(entry);
+    entry_t *mirrored = table_entry(table->mirror, 0, 0) + (uintptr_t)entry % PAGE_BYTES / sizeof(*entry);
+    /* Release (fence rw,w; sd): as table_link(). */
+    store_release(mirrored, pte_is_valid(pte) ? pte.bits : 0);
+}
+
+static inline bool table_is_kernel(const struct page_table *table)
+{
+    return table->end == PAGE_COUNT_TOTAL;
 }
 
 #endif

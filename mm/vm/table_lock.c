@@ -208,6 +208,7 @@ bool table_unlink_if_empty(struct page_table *table, struct table_page *parent, 
         return false;
     /* Relaxed: who flushes orders it before the flush, on this hart and, by its interrupt, on others. sd. */
     store_relaxed(entry, 0);
+    table_mirror(table, entry, child->level + 1u);
     parent->live--;
     child->flags |= TABLE_STALE;
     gather->harts.bits |= child->harts.bits;

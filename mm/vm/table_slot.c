@@ -18,6 +18,7 @@ static int split(struct table_slot *slot, pfn_t *pfn, size_t page)
         if (pte_is_leaf(slot->pte))
             slot->page->harts = parent->harts;
         table_link(parent, slot->entry, child, 0);
+        table_mirror(table, slot->entry, slot->level + 1);
         *pfn = child;
         if (table_by_node(table))
             table_page_unlock(parent);

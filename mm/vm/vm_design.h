@@ -1,6 +1,7 @@
 /*
  * What virtual memory is made of: the four choices that are compared. New address spaces are made by the design in
- * force; it changes only while the harts are quiet and no space exists, so a space never sees two.
+ * force; it changes only while the harts are quiet and no space exists, so a space never sees two, and
+ * kernel_spaces_settle() follows.
  */
 #ifndef MM_VM_VM_DESIGN_H
 #define MM_VM_VM_DESIGN_H

@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vm_design.shootdown = shootdown_at(data[0] / 4 % 3);
     vm_design.ptlock = data[0] & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
     vm_design.asid = data[0] & 2;
+    vm_design.split = data[0] & 128 ? VM_SPLIT_SEPARATE : VM_SPLIT_SHARED;
     space_model_become(0);
     space_model_init(&model, 4096);
     space_model_create(&model, 0);

@@ -18,13 +18,15 @@ static struct {
 } known;
 
 static asid_context_t contexts[CONTEXTS];
+static unsigned step = 1; /* 2: numbers are pairs */
 
 static void enter(unsigned hart, unsigned context)
 {
     bool flush;
     host_become_hart(hart);
     uint16_t number = asid_enter(&contexts[context], &flush);
-    assert_in_range(number, 1, (1u << BITS) - 1);
+    assert_in_range(number, step, (1u << BITS) - step);
+    assert_int_equal(number % step, 0);
     assert_int_equal(number, asid_of(&contexts[context]));
     if (flush)
         memset(known.owner[hart], 0, sizeof(known.owner[hart]));
@@ -39,7 +41,7 @@ static void reset(unsigned bits)
 {
     memset(&known, 0, sizeof(known));
     memset(contexts, 0, sizeof(contexts));
-    asid_init(bits);
+    asid_init(bits, step == 2);
 }
 
 static void test_numbers_are_told_apart(void **state)
@@ -52,6 +54,13 @@ static void test_numbers_are_told_apart(void **state)
         enter(rng_below(&rng, HARTS), rng_below(&rng, i % 1000 < 500 ? CONTEXTS : 6));
     assert_true(asid_rollovers() > 100);
     host_become_hart(0);
+}
+
+static void test_pairs_are_told_apart(void **state)
+{
+    step = 2;
+    test_numbers_are_told_apart(state);
+    step = 1;
 }
 
 static void test_a_switch_back_flushes_nothing(void **state)
@@ -70,11 +79,11 @@ static void test_a_switch_back_flushes_nothing(void **state)
 static void test_hardware_without_numbers(void **state)
 {
     (void)state;
-    asid_init(0);
+    asid_init(0, false);
     assert_false(asid_available());
-    asid_init(1);
+    asid_init(1, false);
     assert_false(asid_available());
-    asid_init(16);
+    asid_init(16, false);
     assert_true(asid_available());
 }
 
@@ -82,6 +91,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_are_told_apart),
+        cmocka_unit_test(test_pairs_are_told_apart),
         cmocka_unit_test(test_a_switch_back_flushes_nothing),
         cmocka_unit_test(test_hardware_without_numbers),
     };

@@ -13,6 +13,7 @@ static void test_words_keep_what_they_say(void **state)
     const struct flush flushes[] = {
         {.asid = 0, .first = 1, .end = 2},
         {.asid = 7, .first = 0, .end = FLUSH_THRESHOLD_MAX},
+        {.asid = 8, .pair = true, .first = 3, .end = 4},
         {.asid = 0xfffe, .first = PAGE_COUNT_TOTAL / 2 - 1, .end = PAGE_COUNT_TOTAL / 2},
         {.asid = FLUSH_EVERY_ASID, .first = PAGE_COUNT_TOTAL - 1, .end = PAGE_COUNT_TOTAL},
     };
@@ -22,6 +23,7 @@ static void test_words_keep_what_they_say(void **state)
         struct flush back = flush_unpack(word);
         assert_int_not_equal(word.bits, 0);
         assert_int_equal(back.asid, flushes[i].asid);
+        assert_int_equal(back.pair, flushes[i].pair);
         assert_int_equal(back.first, flushes[i].first);
         assert_int_equal(back.end, flushes[i].end);
         assert_int_equal(flush_word_late(word), flushes[i].end > PAGE_COUNT_TOTAL / 2);

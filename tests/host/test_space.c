@@ -22,12 +22,13 @@ static struct space_model model;
 
 static void use_design(unsigned i)
 {
-    vm_design.shootdown = shootdown_at(i / 4);
+    vm_design.split = i / 12 ? VM_SPLIT_SEPARATE : VM_SPLIT_SHARED;
+    vm_design.shootdown = shootdown_at(i / 4 % 3);
     vm_design.ptlock = i & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
     vm_design.asid = i & 2;
 }
 
-#define DESIGNS 12u
+#define DESIGNS 24u
 
 static int setup(void **state)
 {

@@ -113,7 +113,8 @@ static void run(uint64_t seed)
 
 static void by_scheme(const struct shootdown_ops *ops)
 {
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
+        vm_design.split = i & 4 ? VM_SPLIT_SEPARATE : VM_SPLIT_SHARED;
         vm_design.shootdown = ops;
         vm_design.ptlock = i & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
         vm_design.asid = i & 2;
@@ -181,45 +182,6 @@ static void test_a_space_ends_when_all_have_left(void **state)
     }
 }
 
-/* One hart moves the end of the heap, the other copies the space: each copy's heap is as long as it says. */
-static void move_and_copy(void *argument)
-{
-    struct rng rng;
-    struct space *copy;
-    rng_seed(&rng, *(const uint64_t *)argument, hart_index());
-    barrier_wait(&barrier);
-    space_enter(common);
-    for (unsigned step = 0; step < 1000; step++) {
-        if (hart_index() == 0) {
-            space_brk(common, VADDR(USER_HEAP_BASE + rng_below(&rng, 4) * PAGE_BYTES));
-            continue;
-        }
-        ASSERT(space_fork(common, &copy) == 0);
-        vaddr_t end = space_brk(copy, VADDR(0));
-        ASSERT(space_fault(copy, end, PTE_R) == ERR_RANGE);
-        ASSERT(end.value == USER_HEAP_BASE || space_fault(copy, VADDR(end.value - 1), PTE_R) == 0);
-        space_put(copy);
-    }
-    space_leave();
-    shootdown_drain();
-}
-
-static void test_a_heap_is_as_long_as_it_says(void **state)
-{
-    (void)state;
-    uint64_t seed = 1;
-    vm_design.shootdown = &shootdown_ipi;
-    vm_design.ptlock = VM_PTLOCK_NODE;
-    space_model_become(0);
-    space_model_init(&model, 8192);
-    ASSERT(space_create(&model.pool, &common) == 0);
-    barrier_init(&barrier, 2);
-    host_run_harts(2, move_and_copy, &seed);
-    space_model_become(0);
-    space_put(common);
-    space_model_finish(&model);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,7 +189,6 @@ int main(void)
         cmocka_unit_test(test_quarantine),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_a_space_ends_when_all_have_left),
-        cmocka_unit_test(test_a_heap_is_as_long_as_it_says),
     };
     return cmocka_run_group_tests_name("spaces under threads", tests, NULL, NULL);
 }

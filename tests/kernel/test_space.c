@@ -17,10 +17,12 @@ static void by_each_design(void (*run)(void))
 {
     const struct vm_design before = vm_design;
     for (unsigned i = 0; shootdown_at(i); i++) {
-        for (unsigned k = 0; k < 4; k++) {
+        for (unsigned k = 0; k < 8; k++) {
             vm_design.shootdown = shootdown_at(i);
             vm_design.ptlock = k & 1 ? VM_PTLOCK_NODE : VM_PTLOCK_SPACE;
             vm_design.asid = k & 2;
+            vm_design.split = k & 4 ? VM_SPLIT_SEPARATE : VM_SPLIT_SHARED;
+            kernel_spaces_settle();
             epoch_drain();
             size_t free = frame_free_count(&kernel_frames);
             run();
@@ -31,6 +33,7 @@ static void by_each_design(void (*run)(void))
         }
     }
     vm_design = before;
+    kernel_spaces_settle();
 }
 
 static bool holds(struct space *space, vaddr_t at, const char *text)

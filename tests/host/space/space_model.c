@@ -72,10 +72,12 @@ void space_model_init(struct space_model *model, size_t nframes)
     model->tables = (struct table_source){source_alloc, source_free, pages, BASE};
     ASSERT(page_table_init(&model->kernel, &model->tables, TABLE_LOCK_NODE, &lock_ttas, NULL) == 0);
     page_table_seal(&model->kernel);
-    asid_init(ASID_BITS);
+    bool pairs = vm_design.split == VM_SPLIT_SEPARATE;
+    asid_init(ASID_BITS + pairs, pairs);
     tlb_reset();
     model->pool = (struct space_pool){
         .refs = &model->refs, .tables = &model->tables, .kernel = &model->kernel, .nharts = MODEL_HARTS};
+    model->pool.user = frame_alloc(&model->fa, 0, FRAME_ZERO);
     ASSERT(space_pool_init(&model->pool) == 0);
     model->frames = frame_alloc(&model->fa, 3, FRAME_ZERO);
     ASSERT(!pfn_is_none(model->frames));
@@ -103,6 +105,7 @@ void space_model_finish(struct space_model *model)
     ASSERT(frames_in_use(model) == model->base_frames);
     ASSERT(frame_refs_validate(&model->refs, 0) == 0 && frame_validate(&model->fa, model->base_frames) == 0);
     ASSERT(model->fa.misuse_count == 0);
+    frame_free(&model->fa, model->pool.user, 0);
     space_pool_destroy(&model->pool);
     page_table_destroy(&model->kernel);
     free(model->fa.metadata);
@@ -281,19 +284,17 @@ int space_model_protect(struct space_model *model, unsigned i, size_t page, size
     if (!own->space)
         return 0;
     int expected = is_wrong(rights) ? ERR_PERMISSION : 0;
-    size_t done = expected ? page : page + npages;
     for (size_t k = page; k < page + npages && !expected; k++) {
         if (!own->pages[k].mapped)
             expected = ERR_RANGE;
         else if (own->pages[k].foreign && !own->pages[k].may_write && rights & PTE_W)
             expected = ERR_PERMISSION;
-        done = expected ? k : done;
     }
     int error = space_protect(own->space, address(page), npages * PAGE_BYTES, rights);
     if (is_shortage(model, error))
         return error;
     ASSERT(error == expected);
-    for (size_t k = page; k < done; k++)
+    for (size_t k = page; k < page + npages && !error; k++)
         own->pages[k].rights = normal(rights);
     return error;
 }

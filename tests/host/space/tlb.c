@@ -6,6 +6,7 @@
 
 #include "arch/panic.h"
 #include "arch/paging.h"
+#include "arch/split.h"
 #include "mm/vm/table_entries.h"
 #include "smp/flush.h"
 
@@ -108,7 +109,8 @@ static void forget(struct tlb *tlb, const struct flush *flush)
     for (size_t i = 0; i < ENTRIES; i++) {
         struct entry *entry = &tlb->entries[i];
         bool in_range = flush->tables || (entry->page >= flush->first && entry->page < flush->end);
-        if (in_range && (flush->asid == FLUSH_EVERY_ASID || entry->asid == flush->asid))
+        bool is_pair = flush->pair && entry->asid == flush->asid + 1;
+        if (in_range && (flush->asid == FLUSH_EVERY_ASID || entry->asid == flush->asid || is_pair))
             entry->pte = 0;
     }
     pthread_mutex_unlock(&tlb->lock);
@@ -149,6 +151,17 @@ void paging_enter(pfn_t root, uint16_t asid)
     struct tlb *tlb = own();
     tlb->root = root;
     tlb->asid = asid;
+}
+
+/* All accesses are the user's. */
+void split_enter(pfn_t root, uint16_t asid, bool flush)
+{
+    (void)flush;
+    paging_enter(root, asid);
+}
+
+void split_leave(void)
+{
 }
 
 void paging_flush(void)

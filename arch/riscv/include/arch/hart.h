@@ -20,6 +20,7 @@ struct arch_hart {
     uint64_t *counters; /* this hart's block of trace/counter.h */
     void *stack_base; /* lowest byte of HART_STACK_BYTES */
     void *emergency_top; /* behind the highest byte of HART_EMERGENCY_BYTES */
+    void *user_slot; /* NULL while U-mode runs on the kernel's satp: arch/split.h */
 };
 
 /* tp is reserved by the kernel's ABI use: never saved across calls, so reading it costs nothing. */

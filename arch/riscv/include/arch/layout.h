@@ -1,6 +1,7 @@
 /*
  * The virtual address space (Sv39), as constants that C, assembler and the linker script share. User and
- * kernel live in one table: user in the low half, kernel in the high half.
+ * kernel live in one table: user in the low half, kernel in the high half. By split=separate U-mode has a table
+ * without the kernel, but for the trampoline.
  *
  *   user image    0x0000_0000_0001_0000   below it nothing is ever mapped
  *   user heap     0x0000_0000_4000_0000   brk
@@ -9,6 +10,7 @@
  *
  *   direct map    0xffff_fff0_0000_0000   physical address p at DIRECT_MAP_BASE + p, RW, no X
  *   window        0xffff_ffc0_0000_0000   for measurements: whatever they want to see there
+ *   trampoline    0xffff_ffc0_4000_0000   a page of code and one of data, in every table
  *   kernel image  0xffff_ffff_8000_0000   physical RAM base at KERNEL_MAP_BASE; text RX, rodata R, data RW
  *   stacks        0xffff_ffff_bfe0_0000   of the harts, at the end of the image's GiB, each above a guard
  *   MMIO          0xffff_ffff_c000_0000   physical address p at MMIO_MAP_BASE + p, RW, no X
@@ -30,6 +32,10 @@
 
 #define WINDOW_BASE  0xffffffc000000000
 #define WINDOW_BYTES 0x40000000
+
+/* Alone in its GiB, so that one entry of a root shows it and nothing else. */
+#define TRAMPOLINE_BASE  0xffffffc040000000
+#define TRAMPOLINE_SLOTS (TRAMPOLINE_BASE + PAGE_BYTES)
 
 #define DIRECT_MAP_BASE 0xfffffff000000000
 #define DIRECT_MAP_END  0xffffffff80000000
