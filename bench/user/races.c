@@ -7,7 +7,7 @@
 static void ends_elsewhere(void)
 {
     uint64_t harts = harts_allowed();
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 50; i++) {
         long pid = fork();
         expect(pid >= 0);
         if (pid == 0) {

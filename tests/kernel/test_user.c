@@ -150,7 +150,7 @@ TEST(user_programs_run_in_every_design)
             check_program("memory", NULL, NULL, 0);
             check_program("races", "little_of_all", NULL, 0);
             check_program("races", "ends_elsewhere", NULL, 0);
-            check_program("fuzz", "3", "100", 0);
+            check_program("fuzz", "3", "30", 0);
             shootdown_drain();
         }
     }
