@@ -141,6 +141,11 @@ class AggregatorTest(support.TestCase):
         self.assertIn("FAILED second: one", done.out)
         self.expect(done, "1 passed, 1 failed, 1 skipped", 1)
 
+    def test_guest_with_an_imsic(self):
+        done = self.aggregate(guest="imsic-fails")
+        self.assertIn("FAILED 1 harts: one", done.out)
+        self.expect(done, "1 passed, 1 failed, 1 skipped", 1)
+
     def test_ctrl_c_ends_what_is_under_way(self):
         marks = [os.path.join(self.folder, name) for name in "ab"]
         for name, mark in zip("ab", marks):

@@ -85,7 +85,8 @@ static uint64_t sweep(const struct frame_allocator_ops *ops, enum inject point)
 /* No frame allocator has these. */
 static bool is_of_others(enum inject point)
 {
-    return point == INJECT_GROW || point == INJECT_TABLE || point == INJECT_UNDO;
+    return point == INJECT_GROW || point == INJECT_TABLE || point == INJECT_UNDO || point == INJECT_THREAD ||
+           point == INJECT_PAGE;
 }
 
 static void test_injected_failures(void **state)

@@ -71,6 +71,7 @@ static void measure(const struct workload *workload, struct bench_variant varian
 
 TEST(bench_every_workload_ends_and_is_right)
 {
+    const struct vm_design usual = vm_design;
     CHECK(bench_prepare() == 0);
     for (size_t i = 0; workload_at(i); i++) {
         enum bench_axis axis = workload_at(i)->axis;
@@ -79,7 +80,8 @@ TEST(bench_every_workload_ends_and_is_right)
         measure(workload_at(i),
             (struct bench_variant){.frame = axis == BENCH_FRAME ? frame_allocator_at(0) : NULL,
                 .heap = axis == BENCH_HEAP ? heap_design_at(0) : NULL,
-                .lock = axis == BENCH_MACHINE ? NULL : &lock_ttas});
+                .vm = axis == BENCH_VM ? &usual : NULL,
+                .lock = axis == BENCH_MACHINE || axis == BENCH_VM ? NULL : &lock_ttas});
     }
     bench_finish();
 }
