@@ -156,6 +156,7 @@ static void begin(struct bench_hart *hart, uint64_t span)
 static void end(struct bench_hart *hart)
 {
     hart->cycles = clock_now() - hart->start - hart->paused;
+    model_end(); /* what follows is the harness's, and longer with each counter that there is */
     hart->total_ops += hart->ops;
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
         hart->counters[i] = arch_hart_self()->counters[i] - hart->counters[i];
@@ -202,11 +203,9 @@ static void take_part(void *argument)
     else
         spend(hart, run->warm_up, false);
     spend(hart, run->span, !hart->timed);
-    if (run->variant.vm) {
-        /* Who has left the region answers no shootdown that others in it wait for. */
-        model_end();
-        barrier_wait(&run->barrier);
-    }
+    if (run->variant.vm)
+        barrier_wait(
+            &run->barrier); /* who has left the region answers no shootdown that others in it wait for */
     model_leave();
 }
 
