@@ -9,7 +9,8 @@ from support import RUN, make, run
 CAUGHT_WITHIN_S = 10
 # Of what one hart tells another every thousandth is left undone: a host with few cores does not run enough of that in such a time, nor
 # of page tables that go while others look at them. tests/kernel/test_shootdown.c and tests/host/test_table_*.c force both.
-CAUGHT_ELSEWHERE = {"table.stale", "table.early", "ipi.noflush", "sbi.noflush", "broadcast.noflush", "lazy.noflush", "lazy.early"}
+CAUGHT_ELSEWHERE = {"table.stale", "table.early", "ipi.noflush", "sbi.noflush", "broadcast.noflush", "lazy.noflush", "lazy.early",
+                    "split.noflush", "split.oneasid"}
 
 
 def valid(test, variable):

@@ -324,7 +324,7 @@ void stale_use(
     struct hart *hart, const struct tlb_entry *entry, struct tlb_origin *origin, uint64_t vaddr, uint64_t pc);
 
 /**
- * stale_returns - a trap returns at pc: if satp has been written since the last time, whatever the hart could translate of the
+ * stale_returns - a trap of the kernel's returns at pc: if satp has been written since the last time, whatever the hart could translate of the
  * high half must be what its table says: a table without the kernel has been switched to, and the kernel not forgotten.
  */
 void stale_returns(struct hart *hart, uint64_t pc);

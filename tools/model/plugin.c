@@ -198,7 +198,9 @@ static void on_xret(unsigned vcpu, void *userdata)
     if (!hart_modelled(&harts[vcpu]))
         return;
     charge(&harts[vcpu], MODEL_STAT_TRAP, profile.trap);
-    stale_returns(&harts[vcpu], unpack_pc(userdata));
+    if (!unpack_bare(
+            userdata)) /* firmware may have interrupted between the write of satp and the flush that belongs to it */
+        stale_returns(&harts[vcpu], unpack_pc(userdata));
 }
 
 /*
