@@ -61,7 +61,7 @@ stress: ## every variant under contention, validated            SECONDS= SEED= H
 	+@$(BUILD) $(if $(PLANT),check,release)
 	@tools/run stress
 
-run: ## boot to the console monitor                          HARTS= MEM= FRAME= HEAP= LOCK=
+run: ## boot to the console monitor                          HARTS= MEM= FRAME= HEAP= LOCK= SPLIT= SHOOTDOWN=
 	@tools/setup bench
 	+@$(BUILD) release
 	@tools/run monitor

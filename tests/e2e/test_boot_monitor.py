@@ -185,6 +185,16 @@ class ChoiceTest(support.TestCase):
         self.assertNotEqual(done.status, 0)
         self.assertRegex(done.out, r"kernel.heap=nosuch: no such choice; valid: .*bestfit.*firstfit")
 
+    def test_programs_run_on_the_design_of_virtual_memory_that_was_chosen(self):
+        chosen = {"SPLIT": "separate", "ASID": "off", "PTLOCK": "space", "SHOOTDOWN": "lazy"}
+        done = support.make("run", "HARTS=2", "ARGS=run=hello", *(f"{name}={value}" for name, value in chosen.items()))
+        self.assert_ok(done)
+        for name, value in chosen.items():
+            self.assertIn(f'"kernel.{name.lower()}":"{value}"', done.out)
+            refused = support.make("run", "HARTS=1", "ARGS=run=hello", f"{name}=nosuch")
+            self.assertNotEqual(refused.status, 0)
+            self.assertRegex(refused.out, rf"kernel.{name.lower()}=nosuch: .*valid: .*{value}")
+
 
 if __name__ == "__main__":
     unittest.main()

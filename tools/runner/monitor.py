@@ -11,10 +11,11 @@ from .failure import Failure
 from .qemu import Qemu
 from .results import ROOT
 
-ACCEPTED = ("HARTS", "MEM", "FRAME", "HEAP", "LOCK", "ARGS", "QEMU", "IPI")
+ACCEPTED = ("HARTS", "MEM", "FRAME", "HEAP", "LOCK", "SPLIT", "ASID", "PTLOCK", "SHOOTDOWN", "ARGS", "QEMU", "IPI")
 
 # Nothing is measured but by commands typed in, which take every variant: what is chosen is what the kernel itself runs on.
-KERNEL_KEYS = {"FRAME": "kernel.frame", "HEAP": "kernel.heap", "LOCK": "kernel.lock"}
+KERNEL_KEYS = {"FRAME": "kernel.frame", "HEAP": "kernel.heap", "LOCK": "kernel.lock", "SPLIT": "kernel.split", "ASID": "kernel.asid",
+               "PTLOCK": "kernel.ptlock", "SHOOTDOWN": "kernel.shootdown"}
 
 
 def _command(settings, flavour, serial):
