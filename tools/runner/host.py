@@ -7,11 +7,16 @@ import subprocess
 from .results import ROOT
 
 
-def cores():
-    """CPUs that this process may use, which in a container are fewer than the machine has."""
+def core_numbers():
+    """The CPUs that this thread may use, which in a container are fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cores():
+    """How many they are."""
+    return len(core_numbers())
 
 
 def cpu_model():

@@ -1,6 +1,7 @@
 """Many small modelled machines for one purpose: each a Trial, with its own profile numbers and boot words, run side by
 side. What `make validate-model`, `make sweep` and `make model-speed` are made of.
 """
+import contextlib
 import dataclasses
 
 from . import host
@@ -43,13 +44,16 @@ class Listener:
 
 
 class Lab:
-    """Boots trials under one profile. `run` may be called many times; what has been run is not run again."""
+    """Boots trials under one profile. `run` may be called many times; what has been run is not run again.
 
-    def __init__(self, settings, profile, progress=None):
+    interrupts: what ends it, where that is not for this thread to be told by signals."""
+
+    def __init__(self, settings, profile, progress=None, interrupts=None):
         self.qemu = Qemu(settings)
         self.profile = profile
         self.jobs = settings.number("JOBS", host.cores(), 1, 1024)
         self.progress = progress or (lambda done, total: None)
+        self.interrupts = interrupts
         self.done = {}          # Trial: Listener
 
     def _boot(self, trial):
@@ -69,10 +73,9 @@ class Lab:
         self.progress(len(boots), len(boots))
         self.done.update({trial: listener for trial, (listener, _) in boots.items()})
 
-    @staticmethod
-    def _run_batch(boots, jobs, pinned):
+    def _run_batch(self, boots, jobs, pinned):
         fleet = Fleet([boot for _, boot in boots.values()], jobs, STALL_S, pinned)
-        with Interrupts() as interrupts:
+        with contextlib.nullcontext(self.interrupts) if self.interrupts else Interrupts() as interrupts:
             try:
                 bad = fleet.run(interrupts)
             except Interrupted:

@@ -1,8 +1,8 @@
 """`make test`: runs every suite, shows one line for each, and ends with `N passed, N failed`.
 
 Suites: the host programs and fuzzers of tests/host, the kernel's own tests in QEMU at several numbers of
-harts, and the Python files of tests/e2e. Those that do not boot the real kernel share the host's cores;
-those that do run one at a time, since a guest with more harts than cores must not be starved further.
+harts, and the Python files of tests/e2e. They share the host's cores: a suite takes as many as it can use, and what
+runs on one core counts one. A guest with more harts than there are cores has all of them, as it must not be starved further.
 """
 import concurrent.futures
 import fnmatch
@@ -19,7 +19,7 @@ import time
 from . import host, programs, validate
 from .failure import Failure
 from .lab import Lab
-from .qemu import Machine, Qemu, Stall
+from .qemu import Interrupted, Machine, Qemu, Stall
 from .results import ROOT
 from .session import Session
 from .tap import Tap, Test
@@ -32,12 +32,20 @@ HEAP_TESTS = "kmalloc_*,machine_*,smp_*,bench_memory_is_counted"
 # What interrupts between harts carry, on the machine where they need no firmware.
 IMSIC_TESTS = "smp_*,shootdown_*,machine_*"
 IMSIC_HARTS = (2, 5)
-GUEST_STALL_S = 60
-GUEST_LIMIT_S = 240
-PROGRAM_LIMIT_S = 300
+# For what hangs: many times what it takes on a host that does nothing else.
+GUEST_STALL_S = 240
+GUEST_LIMIT_S = 900
+PROGRAM_LIMIT_S = 900
 FUZZ_SEED = 1
 HOST_OUT = os.path.join("build", "host")
 TAIL_LINES = 40
+# Under the host's clock on so many harts that only time is lost where they have fewer cores; the others' guests wait for a person or
+# run under the model, where harts take turns.
+E2E_HARTS = {"test_boot_stress": 4}
+# Begun before all others that need as few cores, in this order: what would otherwise be left at the end, with one core idle.
+LONGEST = ("e2e test_boot_bench", "e2e test_boot_vm", "validate-model", "e2e test_boot_model", "host tsan_frame", "e2e test_runner",
+           "e2e test_boot_split", "e2e test_fleet", "host tsan_heap", "guest 1 hart", "host fuzz_page_table", "host test_heap_faults",
+           "host fuzz_heap", "host test_space", "host test_heap", "e2e test_boot_monitor", "e2e test_boot_replay", "host test_frame")
 
 
 class Filter:
@@ -56,6 +64,35 @@ class Filter:
         return self.text if any(c in self.text for c in "*?") else f"*{self.text}*"
 
 
+class Suite:
+    """cores: how many it can use. apart: it has as many for itself; without, its threads may be wherever there is room.
+    function: from its name to an Outcome."""
+
+    def __init__(self, name, function, cores=1, apart=True):
+        self.name = name
+        self.function = function
+        self.cores = min(cores, host.cores())
+        self.apart = apart
+
+    def rank(self):
+        """The widest first, and of those the longest: what is left at the end is short and fits anywhere."""
+        return -self.cores, LONGEST.index(self.name) if self.name in LONGEST else len(LONGEST)
+
+    def run(self, cores):
+        """On these cores, which what it starts inherits: they are a matter of the thread."""
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores)
+        started = time.monotonic()
+        try:
+            outcome = self.function(self.name)
+        except (Failure, OSError) as error:
+            outcome = Outcome(self.name, [], str(error))
+        except (Interrupted, KeyboardInterrupt):
+            outcome = Outcome(self.name, [], "interrupted")
+        outcome.seconds = time.monotonic() - started
+        return outcome
+
+
 class Outcome:
     """What came of a suite: its tests, and the problem of the suite itself, if it has one."""
 
@@ -71,11 +108,14 @@ class Outcome:
 
 
 class Processes:
-    """The programs under way, so that an interrupt can end them all."""
+    """The programs and machines under way in all threads, so that an interrupt can end them all. To a machine it is what
+    qemu.Interrupts is in the main thread."""
 
     def __init__(self):
         self._running = set()
         self._stopping = False
+        self.received = None
+        self.fd, self._write_fd = os.pipe()
 
     def run(self, command, limit_s, environment):
         """(exit status or None when it outlived the limit, output lines)."""
@@ -106,6 +146,8 @@ class Processes:
 
     def stop(self):
         self._stopping = True
+        self.received = signal.SIGINT
+        os.write(self._write_fd, b"!")
         for process in list(self._running):
             self._kill(process)
 
@@ -117,7 +159,7 @@ def clean_environment(**more):
 
 
 class Suites:
-    """The suites of this tree. Each is a name, whether it may share the cores, and a function to an Outcome."""
+    """The suites of this tree."""
 
     def __init__(self, settings, processes):
         self.settings = settings
@@ -126,23 +168,20 @@ class Suites:
 
     def all(self):
         listed = []
-        # The fuzzers first: they take longest.
         for program, runs, corpus in self._fuzzers():
-            listed.append((f"host {program}", True, lambda name, p=program, r=runs, c=corpus: self._fuzz(name, p, r, c)))
+            listed.append(Suite(f"host {program}", lambda name, p=program, r=runs, c=corpus: self._fuzz(name, p, r, c)))
         for kind in ("test", "tsan"):
             for source in sorted(glob.glob(os.path.join(ROOT, "tests", "host", f"{kind}_*.c"))):
                 program = os.path.splitext(os.path.basename(source))[0]
-                listed.append((f"host {program}", True, lambda name, p=program: self._program(name, p)))
+                listed.append(Suite(f"host {program}", lambda name, p=program: self._program(name, p), apart=kind != "tsan"))
         for harts in self.settings.harts(GUEST_HARTS):
-            listed.append((f"guest {harts} hart{'s' if harts > 1 else ''}", False,
-                           lambda name, n=harts: self._guest(name, n)))
-        listed.append(("guest each kernel.heap", False, self._guest_heaps))
-        listed.append(("guest ipi=imsic", False, self._guest_imsic))
+            listed.append(Suite(f"guest {harts} hart{'s' if harts > 1 else ''}", lambda name, n=harts: self._guest(name, n), harts))
+        listed.append(Suite("guest each kernel.heap", self._guest_heaps, HEAP_HARTS))
+        listed.append(Suite("guest ipi=imsic", self._guest_imsic, max(self.settings.harts(IMSIC_HARTS))))
         for path in sorted(glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))):
             module = os.path.splitext(os.path.basename(path))[0]
-            listed.append((f"e2e {module}", not module.startswith("test_boot_"),
-                           lambda name, p=path: self._python(name, p)))
-        listed.append(("validate-model", False, self._validate))
+            listed.append(Suite(f"e2e {module}", lambda name, p=path: self._python(name, p), E2E_HARTS.get(module, 1)))
+        listed.append(Suite("validate-model", self._validate))
         return listed
 
     def _validate(self, name):
@@ -150,7 +189,7 @@ class Suites:
         if not self.filter(name):
             return Outcome(name, [])
         machine, profile = validate.profile_of(self.settings)
-        rows = validate.measure(Lab(self.settings, machine), profile)
+        rows = validate.measure(Lab(self.settings, machine, interrupts=self.processes), profile)
         return Outcome(name, [Test(row.experiment, "passed" if row.good else "failed",
                                    [f"expected: {row.expected}", f"got: {row.got}"]) for row in rows if row.judged])
 
@@ -214,7 +253,7 @@ class Suites:
     def _heaps(self):
         """The names of the heaps, which the kernel says when it is asked for one that there is not."""
         refusal = re.compile(r"error: kernel\.heap=.* valid: (.*)")
-        with Machine(self._command(1, "kernel.heap=none")) as machine:
+        with Machine(self._command(1, "kernel.heap=none"), self.processes) as machine:
             machine.limit(GUEST_LIMIT_S)
             for line in machine.lines(GUEST_STALL_S):
                 if refusal.match(line):
@@ -247,7 +286,7 @@ class Suites:
         """What came of the tests of a boot."""
         tap, session = Tap(), Session(lambda point: None, lambda point, result: None)
         problem = None
-        with Machine(command) as machine:
+        with Machine(command, self.processes) as machine:
             machine.limit(GUEST_LIMIT_S)
             try:
                 for line in machine.lines(GUEST_STALL_S):
@@ -295,31 +334,27 @@ class Report:
         return not any(outcome.tests for outcome in self.outcomes)
 
 
-def _timed(name, function):
-    started = time.monotonic()
-    try:
-        outcome = function(name)
-    except (Failure, OSError) as error:
-        outcome = Outcome(name, [], str(error))
-    outcome.seconds = time.monotonic() - started
-    return outcome
-
-
-def _run_all(listed, processes, report):
-    """First those that may share the cores, as many as there are cores; then the others, one by one."""
-    with concurrent.futures.ThreadPoolExecutor(host.cores()) as pool:
+def _run_all(suites, processes, report):
+    """Each as soon as so many cores are free as it can use."""
+    everywhere = host.core_numbers()
+    free, running, waiting = list(everywhere), {}, sorted(suites, key=Suite.rank)
+    with concurrent.futures.ThreadPoolExecutor(len(free)) as pool:
         try:
-            for future in concurrent.futures.as_completed(
-                    [pool.submit(_timed, name, function) for name, shares, function in listed if shares]):
-                report.add(future.result())
-        except KeyboardInterrupt:
+            while waiting or running:
+                for suite in [*waiting]:
+                    if suite.cores <= len(free):
+                        waiting.remove(suite)
+                        cores, free = free[:suite.cores], free[suite.cores:]
+                        running[pool.submit(suite.run, cores if suite.apart else everywhere)] = cores
+                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    free += running.pop(future)
+                    report.add(future.result())
+        except BaseException:
             # Leaving the block waits for what is under way: end that, and begin nothing more.
             pool.shutdown(wait=False, cancel_futures=True)
             processes.stop()
             raise
-    for name, shares, function in listed:
-        if not shares:
-            report.add(_timed(name, function))
 
 
 def main(settings):
