@@ -21,13 +21,10 @@ int page_table_init(struct page_table *table, struct table_source *source, enum 
         table->global = PTE_G;
     }
     lock_init(&table->lock, lock_kind, "page table");
-    table->root = table_take_frame(source);
+    table->root = kernel ? table_new_root(source, kernel->root) : table_take_frame(source);
     if (pfn_is_none(table->root))
         return ERR_NO_MEMORY;
     table_page_begin(table_page(table, table->root), PAGE_LEVEL_ROOT);
-    for (size_t i = PAGE_ENTRIES / 2; kernel && i < PAGE_ENTRIES; i++)
-        store_relaxed(table_entry(table->root, 0, 0) + i,
-            entry_load(table_entry(kernel->root, 0, 0) + i).bits); /* no hart knows the root yet */
     return 0;
 }
 
