@@ -123,38 +123,17 @@ int page_table_protect(
 
 /* --- looking ----------------------------------------------------------------------------------------- */
 
-/* The leaf, mark or hole that shows a page; returns its level. A table that has left the tree meanwhile is full of holes, as
- * it was when it left. */
-static unsigned look_up(const struct page_table *table, size_t page, pte_t *pte)
-{
-    unsigned level = PAGE_LEVEL_ROOT;
-    *pte = entry_follow(table_entry(table->root, page, level));
-    while (pte_is_table(*pte)) {
-        pfn_t child = pte_pfn(*pte);
-        *pte = entry_follow(table_entry(child, page, --level));
-    }
-    return level;
-}
-
 bool page_table_find(struct page_table *table, vaddr_t vaddr, struct table_leaf *leaf)
 {
     struct lock_node node;
-    pte_t pte;
-    unsigned level;
     if (!vaddr_is_canonical(vaddr))
         return false;
-    if (table_by_node(table)) {
-        epoch_enter();
-        level = look_up(table, vaddr_to_page(vaddr), &pte);
-        epoch_exit();
-    } else {
-        lock_acquire(&table->lock, &node);
-        level = look_up(table, vaddr_to_page(vaddr), &pte);
-        lock_release(&table->lock, &node);
-    }
-    if (pte_is_valid(pte))
-        *leaf = leaf_of(pte, vaddr_to_page(vaddr), level);
-    return pte_is_valid(pte);
+    table_read_begin(table, &node);
+    struct table_look look = table_look_up(table, vaddr_to_page(vaddr));
+    table_read_end(table, &node);
+    if (pte_is_valid(look.pte))
+        *leaf = leaf_of(look.pte, vaddr_to_page(vaddr), look.level);
+    return pte_is_valid(look.pte);
 }
 
 bool page_table_translate(struct page_table *table, vaddr_t vaddr, paddr_t *paddr)

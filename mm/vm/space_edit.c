@@ -27,7 +27,7 @@
 #include "arch/panic.h"
 #include "lib/error.h"
 #include "mm/vm/space_private.h"
-#include "mm/vm/table_entries.h"
+#include "mm/vm/table_lock.h"
 #include "trace/inject.h"
 
 static pte_t owned_mark(const struct space_edit *edit, enum pte_mark kind, pte_t old, uint64_t rights)
@@ -52,14 +52,9 @@ static uint64_t harts_of_table(const struct space_edit *edit, size_t page)
     const struct table_hint *hint = edit->edit.hint;
     if (hint && table_hint_matches(hint, page))
         return hint->page->harts.bits;
-    pfn_t pfn = table->root;
-    for (unsigned level = PAGE_LEVEL_ROOT; level > 0; level--) {
-        pte_t pte = entry_follow(table_entry(pfn, page, level));
-        if (!pte_is_table(pte))
-            return 0; /* the view of no hart has anything of that level */
-        pfn = pte_pfn(pte);
-    }
-    return table_page(table, pfn)->harts.bits;
+    struct table_look look = table_look_up(table, page);
+    /* The view of no hart has anything of another level. */
+    return look.level == 0 ? table_page(table, look.table)->harts.bits : 0;
 }
 
 static bool table_has_others(struct space_edit *edit, size_t page)

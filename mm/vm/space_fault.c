@@ -13,7 +13,7 @@
 #include "lib/error.h"
 #include "lib/string.h"
 #include "mm/vm/space_private.h"
-#include "mm/vm/table_entries.h"
+#include "mm/vm/table_lock.h"
 #include "trace/inject.h"
 
 /* Not an error: the entry has to be looked at again. */
@@ -46,16 +46,10 @@ void space_hint_move(struct space *space, size_t page)
 static pte_t peek(struct space *space, size_t page)
 {
     struct lock_node node;
-    space_read_begin(space, &node);
-    pfn_t pfn = space->table.root;
-    unsigned level = PAGE_LEVEL_ROOT;
-    pte_t pte = entry_follow(table_entry(pfn, page, level));
-    while (pte_is_table(pte)) {
-        pfn = pte_pfn(pte);
-        pte = entry_follow(table_entry(pfn, page, --level));
-    }
-    space_read_end(space, &node);
-    return pte_piece(pte, page, level);
+    table_read_begin(&space->table, &node);
+    struct table_look look = table_look_up(&space->table, page);
+    table_read_end(&space->table, &node);
+    return pte_piece(look.pte, page, look.level);
 }
 
 static bool is_zero_page(const struct space *space, pte_t pte)

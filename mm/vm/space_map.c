@@ -2,7 +2,7 @@
  * was found to be fit. */
 #include "lib/error.h"
 #include "mm/vm/space_private.h"
-#include "mm/vm/table_entries.h"
+#include "mm/vm/table_lock.h"
 
 #define MMAP_FIRST ((size_t)USER_MMAP_BASE / PAGE_BYTES)
 #define MMAP_END   ((size_t)USER_MMAP_END / PAGE_BYTES)
@@ -72,9 +72,9 @@ static size_t find_hole(struct space *space, size_t npages, size_t first, size_t
     struct lock_node node;
     if (first >= end || npages > end - first)
         return end;
-    space_read_begin(space, &node);
+    table_read_begin(&space->table, &node);
     bool found = search_below(&search, space->table.root, PAGE_LEVEL_ROOT, first, end);
-    space_read_end(space, &node);
+    table_read_end(&space->table, &node);
     return found ? search.run : end;
 }
 

@@ -115,26 +115,6 @@ static inline pte_t space_anon(uint64_t rights)
 /** space_slice_first - the page where a hart's slice of the mmap zone begins. */
 size_t space_slice_first(const struct space *space, unsigned hart);
 
-/* --- without locks ------------------------------------------------------------------------------------- */
-
-/** space_read_begin, space_read_end - between them the tables that are found by going down from the root stay what they were;
- *  entries change. */
-static inline void space_read_begin(struct space *space, struct lock_node *node)
-{
-    if (space->table.locking == TABLE_LOCK_NODE)
-        epoch_enter();
-    else
-        lock_acquire(&space->table.lock, node);
-}
-
-static inline void space_read_end(struct space *space, struct lock_node *node)
-{
-    if (space->table.locking == TABLE_LOCK_NODE)
-        epoch_exit();
-    else
-        lock_release(&space->table.lock, node);
-}
-
 /* --- space_edit.c -------------------------------------------------------------------------------------- */
 
 enum space_change {

@@ -30,6 +30,46 @@ void table_unlock_below(const struct page_table *table, pfn_t top, unsigned leve
 void table_lock_all(struct page_table *table, struct lock_node *node);
 void table_unlock_all(struct page_table *table, struct lock_node *node);
 
+/* --- looking without changing -------------------------------------------------------------------------- */
+
+/** table_read_begin, table_read_end - between them the tables that are found by going down from the root stay what they were;
+ *  entries change. */
+static inline void table_read_begin(struct page_table *table, struct lock_node *node)
+{
+    if (table_by_node(table))
+        epoch_enter();
+    else
+        lock_acquire(&table->lock, node);
+}
+
+static inline void table_read_end(struct page_table *table, struct lock_node *node)
+{
+    if (table_by_node(table))
+        epoch_exit();
+    else
+        lock_release(&table->lock, node);
+}
+
+/* The leaf, mark or hole that shows a page. */
+struct table_look {
+    pte_t pte;
+    unsigned level;
+    pfn_t table; /* that it is in */
+};
+
+/** table_look_up - between table_read_begin() and _end(), or under the locks. A table that has left the tree meanwhile is full of
+ *  holes, as it was when it left. */
+static inline struct table_look table_look_up(const struct page_table *table, size_t page)
+{
+    struct table_look look = {.level = PAGE_LEVEL_ROOT, .table = table->root};
+    look.pte = entry_follow(table_entry(look.table, page, look.level));
+    while (pte_is_table(look.pte)) {
+        look.table = pte_pfn(look.pte);
+        look.pte = entry_follow(table_entry(look.table, page, --look.level));
+    }
+    return look;
+}
+
 /* --- tables outside of the tree ------------------------------------------------------------------------ */
 
 /** table_chain_push, table_chain_pop - PFN_NONE ends the list. */
