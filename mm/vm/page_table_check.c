@@ -18,11 +18,17 @@ static void walk_below(const struct page_table *table, pfn_t pfn, unsigned level
     }
 }
 
+/* Of the root. The null page is not to be mapped, but looked at. */
+static size_t first_page(const struct page_table *table)
+{
+    return ALIGN_DOWN(table->first, page_level_pages(PAGE_LEVEL_ROOT));
+}
+
 void page_table_walk(struct page_table *table, struct table_visitor *visitor)
 {
     struct lock_node node;
     table_lock_all(table, &node);
-    walk_below(table, table->root, PAGE_LEVEL_ROOT, table->first, table->end, visitor);
+    walk_below(table, table->root, PAGE_LEVEL_ROOT, first_page(table), table->end, visitor);
     table_unlock_all(table, &node);
 }
 
@@ -173,9 +179,7 @@ static int check_mirror(const struct page_table *table)
 
 int page_table_validate(struct page_table *table, const struct page_table *kernel)
 {
-    size_t unit = page_level_pages(PAGE_LEVEL_ROOT);
-    /* From the root's first entry on: the null page is not to be mapped, but looked at. */
-    int error = check_below(table, table->root, PAGE_LEVEL_ROOT, ALIGN_DOWN(table->first, unit), table->end);
+    int error = check_below(table, table->root, PAGE_LEVEL_ROOT, first_page(table), table->end);
     if (!error)
         error = check_mirror(table);
     return !error && kernel ? check_kernel_half(table, kernel) : error;
