@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "lib/error.h"
+#include "mm/vm/space_private.h"
+#include "mm/vm/table_lock.h"
 #include "shim/host.h"
 #include "space/space_model.h"
 #include "space/tlb.h"
@@ -131,6 +133,49 @@ static void test_where_there_is_room(void **state)
     assert_int_equal(space_map(space, &second, zone, RW, 0), 0);
     assert_int_equal(space_map(space, &large, PAGE_BYTES, RW, 0), ERR_NO_MEMORY);
     assert_int_equal(space_unmap(space, second, zone), 0);
+}
+
+static entry_t *entry_of(struct space *space, size_t page)
+{
+    struct table_look look = table_look_up(&space->table, page);
+    assert_int_equal(look.level, 0);
+    return table_entry(look.table, page, 0);
+}
+
+static void test_damage_is_found(void **state)
+{
+    struct space *space = model.spaces[0].space;
+    vaddr_t at = VADDR(USER_BASE);
+    uint64_t word = 1;
+    (void)state;
+    assert_int_equal(space_map(space, &at, PAGE_BYTES, RW, SPACE_FIXED), 0);
+    assert_int_equal(space_write(space, at, &word, sizeof(word)), 0);
+    uint64_t leaf = *entry_of(space, USER_FIRST_PAGE);
+    const struct {
+        size_t page;
+        pte_t pte;
+        const char *finding;
+    } damage[] = {
+        {0, PTE(leaf), "mapped where a user has nothing"},
+        {USER_FIRST_PAGE - 1, space_anon(RW), "mapped where a user has nothing"},
+        {USER_FIRST_PAGE, PTE(leaf & ~PTE_U), "a page that the user cannot use"},
+        {USER_FIRST_PAGE, pte_mark(PTE_MARK_BUSY, RW | PTE_U, PFN(1)), "a change that was not finished"},
+        {USER_FIRST_PAGE, pte_mark(PTE_MARK_LEAVING, 0, PFN(1)), "an unmapping that was not finished"},
+        {USER_FIRST_PAGE, PTE(space_zero_leaf(space, RW).bits | PTE_W), "the page of zeros, and it can"},
+        {USER_FIRST_PAGE, pte_leaf(space->pool->zero, PTE_R | PTE_U), "the page of zeros, as if"},
+        {USER_FIRST_PAGE, pte_leaf(PFN(0), RW | PTE_U), "a frame that is not of those"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(damage); i++) {
+        entry_t *entry = entry_of(space, damage[i].page);
+        uint64_t was = *entry;
+        *entry = damage[i].pte.bits;
+        host_console_capture();
+        assert_int_equal(space_validate(space), ERR_CORRUPT);
+        assert_non_null(strstr(host_console_release(), damage[i].finding));
+        *entry = was;
+        assert_int_equal(space_validate(space), 0);
+    }
+    assert_int_equal(space_unmap(space, at, PAGE_BYTES), 0);
 }
 
 static void test_copies_share_until_written(void **state)
@@ -325,6 +370,7 @@ int main(void)
         WITH_SPACE(test_pages_are_zeros_and_keep_what_is_written),
         WITH_SPACE(test_wrong_arguments),
         WITH_SPACE(test_where_there_is_room),
+        WITH_SPACE(test_damage_is_found),
         WITH_SPACE(test_copies_share_until_written),
         cmocka_unit_test(test_random_calls),
         cmocka_unit_test(test_random_calls_in_little_memory),
