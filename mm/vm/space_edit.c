@@ -190,14 +190,8 @@ static pte_t change(struct table_edit *table_edit, pte_t old, size_t page, unsig
 /* What is not a leaf any more, but waits for a flush, is flushed for, too. */
 static void gather_mark(struct space_edit *edit, size_t page, unsigned level)
 {
-    struct table_gather *gather = &edit->gathered.gather;
-    bool none = gather->first == gather->end;
-    size_t end = page + page_level_pages(level);
-    gather->first = none ? page : MIN(gather->first, page);
-    gather->end = none ? end : MAX(gather->end, end);
-    gather->nleaves++;
-    if (edit->unit == page / PAGE_ENTRIES + 1)
-        gather->harts.bits |= edit->unit_harts;
+    hart_mask_t known = {edit->unit == page / PAGE_ENTRIES + 1 ? edit->unit_harts : 0};
+    table_gather_add(&edit->gathered.gather, page, page + page_level_pages(level), known);
 }
 
 static void changed(struct table_edit *table_edit, pte_t old, pte_t new, size_t page, unsigned level)

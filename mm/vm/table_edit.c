@@ -77,19 +77,6 @@ static int plan(struct table_edit *edit, pfn_t table, pte_t whole, unsigned leve
 
 /* --- the second pass --------------------------------------------------------------------------------- */
 
-static void gather_leaf(struct table_edit *edit, const struct table_page *of, size_t page, size_t end)
-{
-    struct table_gather *gather = edit->gather;
-    if (gather->first == gather->end) {
-        gather->first = page;
-        gather->end = end;
-    }
-    gather->first = MIN(gather->first, page);
-    gather->end = MAX(gather->end, end);
-    gather->nleaves++;
-    gather->harts.bits |= of->harts.bits;
-}
-
 static void put(struct table_edit *edit, struct table_page *of, entry_t *entry, pte_t old, pte_t new,
     size_t page, unsigned level)
 {
@@ -100,7 +87,7 @@ static void put(struct table_edit *edit, struct table_page *of, entry_t *entry, 
     store_relaxed(entry, new.bits);
     table_mirror(edit->table, entry, level);
     if (pte_is_valid(old))
-        gather_leaf(edit, of, page, page + page_level_pages(level));
+        table_gather_add(edit->gather, page, page + page_level_pages(level), of->harts);
     if (edit->changed)
         edit->changed(edit, old, new, page, level);
 }

@@ -92,6 +92,19 @@ static inline void table_mirror(const struct page_table *table, const entry_t *e
     store_release(mirrored, pte_is_valid(pte) ? pte.bits : 0);
 }
 
+/* Harts may know the pages [page, end), which are one leaf or mark, otherwise: those @of, if the tables say so. */
+static inline void table_gather_add(struct table_gather *gather, size_t page, size_t end, hart_mask_t of)
+{
+    if (gather->first == gather->end) {
+        gather->first = page;
+        gather->end = end;
+    }
+    gather->first = MIN(gather->first, page);
+    gather->end = MAX(gather->end, end);
+    gather->nleaves++;
+    gather->harts.bits |= of.bits;
+}
+
 static inline bool table_is_kernel(const struct page_table *table)
 {
     return table->end == PAGE_COUNT_TOTAL;
