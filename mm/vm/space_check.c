@@ -25,7 +25,7 @@ static void walk_entry(struct table_visitor *tables, const struct table_leaf *le
     struct space_area *area = &walk->area;
     vaddr_t first = leaf->vaddr;
     pte_t pte = leaf->pte;
-    bool foreign = pte.bits & PTE_FOREIGN && !pfn_equal(pte_pfn(pte), walk->space->pool->zero);
+    bool foreign = space_shows_foreign(walk->space, pte);
     uint64_t rights = space_rights(walk->space, pte);
     if (pte_mark_kind(pte) == PTE_MARK_LEAVING)
         return;
@@ -83,7 +83,7 @@ static void check_entry(struct table_visitor *tables, const struct table_leaf *l
         finding = "a change that was not finished";
     else if (kind == PTE_MARK_LEAVING && !space->shootdown->lazy)
         finding = "an unmapping that was not finished";
-    else if (pte.bits & PTE_FOREIGN && pfn_equal(pte_pfn(pte), space->pool->zero) && pte.bits & PTE_W)
+    else if (space_shows_zero(space, pte) && pte.bits & PTE_W)
         finding = "the page of zeros, and it can be written";
     else if (space_owns(pte))
         finding = leaf->level > 0 ? "a large page of the space's own" : frame_finding(space, pte);

@@ -126,13 +126,12 @@ static pte_t discarded(struct space_edit *edit, pte_t old, size_t page)
 /* Of what shows a frame, or hides it. */
 static pte_t protected_page(struct space_edit *edit, pte_t old)
 {
-    const struct space_pool *pool = edit->space->pool;
     uint64_t rights = edit->rights, foreign = old.bits & PTE_FOREIGN;
     pfn_t pfn = pte_pfn(old);
-    if (foreign && pfn_equal(pfn, pool->zero))
+    if (space_shows_zero(edit->space, old))
         return rights ? space_zero_leaf(edit->space, rights) : pte_mark(PTE_MARK_HIDDEN, foreign, pfn);
     if (!foreign) {
-        bool exclusive = old.bits & PTE_W || frame_is_exclusive(pool->refs, pfn);
+        bool exclusive = old.bits & PTE_W || frame_is_exclusive(edit->space->pool->refs, pfn);
         return rights ? space_leaf(pfn, rights, exclusive) : pte_mark(PTE_MARK_HIDDEN, 0, pfn);
     }
     uint64_t may_write = old.bits & (PTE_W | PTE_COW) ? PTE_COW : 0;

@@ -52,15 +52,10 @@ static pte_t peek(struct space *space, size_t page)
     return pte_piece(look.pte, page, look.level);
 }
 
-static bool is_zero_page(const struct space *space, pte_t pte)
-{
-    return pte.bits & PTE_FOREIGN && pfn_equal(pte_pfn(pte), space->pool->zero);
-}
-
 /* Whether a write needs a frame of zeros, or one to copy to. */
 static bool needs_zeros(const struct fault *fault, pte_t pte)
 {
-    return pte_mark_kind(pte) == PTE_MARK_ANON || (pte_has_frame(pte) && is_zero_page(fault->space, pte));
+    return pte_mark_kind(pte) == PTE_MARK_ANON || (pte_has_frame(pte) && space_shows_zero(fault->space, pte));
 }
 
 static bool needs_copy(const struct fault *fault, pte_t pte)
@@ -122,7 +117,7 @@ static void show_frame(struct fault *fault, uint64_t rights)
 
 static void fill_frame(const struct fault *fault, pte_t from)
 {
-    if (!is_zero_page(fault->space, from))
+    if (!space_shows_zero(fault->space, from))
         memcpy(pfn_to_direct(fault->frame), pfn_to_direct(pte_pfn(from)), PAGE_BYTES);
 }
 
@@ -204,7 +199,7 @@ static int write_page(struct fault *fault, pte_t pte)
         show_frame(fault, rights);
         return end_with(fault, 0);
     }
-    bool zero = is_zero_page(fault->space, pte);
+    bool zero = space_shows_zero(fault->space, pte);
     if (!zero && (!(pte.bits & PTE_COW) || frame_is_exclusive(fault->space->pool->refs, pte_pfn(pte)) ||
                      plant_due(PLANT_SPACE_COW)))
         return write_in_place(fault, pte, rights);
@@ -217,7 +212,7 @@ static int own_page(struct fault *fault, pte_t pte)
     if (space_owns(pte) && !needs_copy(fault, pte) &&
         frame_is_exclusive(fault->space->pool->refs, pte_pfn(pte)))
         return end_with(fault, 0);
-    if (pte.bits & PTE_FOREIGN && !is_zero_page(fault->space, pte))
+    if (space_shows_foreign(fault->space, pte))
         return end_with(fault, 0);
     if (!has_frame_for(fault, pte)) {
         table_slot_unlock(&fault->slot);

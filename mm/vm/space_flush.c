@@ -41,7 +41,7 @@ struct flush space_flush_of(const struct space *space, const struct table_gather
 {
     bool tables = !pfn_is_none(gather->tables), none = gather->first == gather->end;
     return (struct flush){.asid = asid_of(&space->context),
-        .pair = space->separate && space->has_asid,
+        .pair = space_has_pair(space),
         .first = none ? bound : gather->first,
         .end = none ? bound + 1 : gather->end,
         .nleaves = tables ? 0 : gather->nleaves,
@@ -51,7 +51,7 @@ struct flush space_flush_of(const struct space *space, const struct table_gather
 void space_flush_asid(const struct space *space, uint16_t asid)
 {
     paging_flush_asid(asid);
-    if (space->separate && space->has_asid)
+    if (space_has_pair(space))
         paging_flush_asid(asid + 1);
 }
 
@@ -60,7 +60,7 @@ void space_flush_page(const struct space *space, size_t page)
     uint16_t asid = asid_of(&space->context);
     paging_flush_page(page_to_vaddr(page), asid);
     counter_add(COUNTER_SFENCE, 1);
-    if (unlikely(space->separate) && space->has_asid) {
+    if (space_has_pair(space)) {
         paging_flush_page(page_to_vaddr(page), asid + 1);
         counter_add(COUNTER_SFENCE, 1);
     }

@@ -54,6 +54,12 @@ static inline struct space_hart *space_hart(struct space *space)
     return &space->harts[hart_index()];
 }
 
+/* Whether the number behind the space's is U-mode's. */
+static inline bool space_has_pair(const struct space *space)
+{
+    return unlikely(space->separate) && space->has_asid;
+}
+
 /* bytes <= SIZE_MAX − PAGE_BYTES */
 static inline size_t space_pages(size_t bytes)
 {
@@ -62,13 +68,23 @@ static inline size_t space_pages(size_t bytes)
 
 /* --- entries ------------------------------------------------------------------------------------------- */
 
+/* Of an entry with a frame: whether that is the page of zeros; whether it is another one of the kernel's. */
+static inline bool space_shows_zero(const struct space *space, pte_t pte)
+{
+    return pte.bits & PTE_FOREIGN && pfn_equal(pte_pfn(pte), space->pool->zero);
+}
+
+static inline bool space_shows_foreign(const struct space *space, pte_t pte)
+{
+    return pte.bits & PTE_FOREIGN && !pfn_equal(pte_pfn(pte), space->pool->zero);
+}
+
 /* What the area of an entry allows: a page that is to be copied first may be written for all that, but a frame of the kernel's
  * of which the bit only says that it could be given that right again (see space_edit.c) may not. */
 static inline uint64_t space_rights(const struct space *space, pte_t pte)
 {
-    bool foreign = pte.bits & PTE_FOREIGN && !pfn_equal(pte_pfn(pte), space->pool->zero);
     uint64_t rights = pte.bits & SPACE_RIGHTS;
-    return pte.bits & PTE_COW && !foreign ? rights | PTE_W : rights;
+    return pte.bits & PTE_COW && !space_shows_foreign(space, pte) ? rights | PTE_W : rights;
 }
 
 /* The bits of an entry: PTE_W implies PTE_R, and without any right an entry is not the user's either. */
