@@ -49,7 +49,7 @@ struct trial {
 void *bench_buffer(size_t bytes)
 {
     size_t frames = MAX(DIV_CEIL(bytes, (size_t)PAGE_BYTES), 1ul);
-    size_t align = (size_t)PAGE_BYTES << bits_highest(2 * frames - 1);
+    size_t align = (size_t)PAGE_BYTES << bits_order(frames);
     void *buffer =
         heap_alloc_for(&kernel_heap, MAX(bytes, (size_t)PAGE_BYTES), align, __builtin_return_address(0));
     if (!buffer)

@@ -49,7 +49,7 @@ bool record_wanted(void)
 
 static void *frames_for(size_t bytes)
 {
-    pfn_t pfn = frame_alloc(&kernel_frames, bits_highest(2 * DIV_CEIL(bytes, (size_t)PAGE_BYTES) - 1), 0);
+    pfn_t pfn = frame_alloc(&kernel_frames, bits_order(DIV_CEIL(bytes, (size_t)PAGE_BYTES)), 0);
     return pfn_is_none(pfn) ? NULL : pfn_to_direct(pfn);
 }
 

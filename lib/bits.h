@@ -44,6 +44,12 @@ static inline unsigned bits_highest(uint64_t word)
     return bits_lowest_of_one(word - (word >> 1));
 }
 
+/** bits_order - the smallest order for which 2^order is not below n, 1 … 2^63. */
+static inline unsigned bits_order(uint64_t n)
+{
+    return bits_highest(2 * n - 1);
+}
+
 /** bits_count - number of set bits (0..64). */
 unsigned bits_count(uint64_t word);
 

@@ -27,7 +27,7 @@ struct layout {
 static struct layout layout_of(size_t nframes, unsigned nharts)
 {
     struct layout at = {.nchunks = DIV_CEIL(nframes, CHUNK_FRAMES), .nwhole = nframes / CHUNK_FRAMES};
-    at.slots = MIN(1u << bits_highest(2 * (uint64_t)at.nchunks - 1), GATHER_SLOTS_MAX);
+    at.slots = MIN(1u << bits_order(at.nchunks), GATHER_SLOTS_MAX);
     at.chunks = nharts * sizeof(struct hart_cache) + sizeof(struct hartcache);
     at.bits = at.chunks + at.nchunks * sizeof(struct chunk);
     at.owners = at.bits + at.nchunks * CHUNK_WORDS * sizeof(uint64_t);

@@ -24,7 +24,7 @@
 /** order_for - the order of the smallest block of so many bytes, 1 … BLOCK_MAX. */
 static inline unsigned order_for(size_t bytes)
 {
-    return bits_highest(2 * DIV_CEIL(bytes, GRAIN_BYTES) - 1);
+    return bits_order(DIV_CEIL(bytes, GRAIN_BYTES));
 }
 
 /** span_block_order - the order of the block that is a whole span. */

@@ -122,7 +122,7 @@ static struct page *find(struct heap *heap, struct hart_heap *hart, unsigned n, 
 
 struct page *pages_take(struct heap *heap, struct hart_heap *hart, unsigned n, bool grow)
 {
-    unsigned order = bits_highest(2 * n - 1);
+    unsigned order = bits_order(n);
     struct page *chunk = find(heap, hart, n, order, grow);
     if (!chunk)
         return NULL;

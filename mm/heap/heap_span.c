@@ -8,8 +8,7 @@
 
 unsigned heap_order_for(size_t bytes)
 {
-    size_t frames = DIV_CEIL(bytes, (size_t)PAGE_BYTES);
-    return bits_highest(2 * frames - 1);
+    return bits_order(DIV_CEIL(bytes, (size_t)PAGE_BYTES));
 }
 
 static size_t frame_of(const struct heap *heap, const void *base)

@@ -36,7 +36,7 @@ void heap_note_peak(struct heap *heap)
 
 static unsigned class_of(size_t bytes)
 {
-    return MIN(bits_highest(2 * DIV_CEIL(bytes, HEAP_ALIGN) - 1), HEAP_CLASSES - 1u);
+    return MIN(bits_order(DIV_CEIL(bytes, HEAP_ALIGN)), HEAP_CLASSES - 1u);
 }
 
 static void add_block(void *argument, const struct heap_block *block)

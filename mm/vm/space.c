@@ -4,6 +4,7 @@
 #include "arch/panic.h"
 #include "arch/paging.h"
 #include "arch/split.h"
+#include "lib/bits.h"
 #include "mm/vm/space_private.h"
 
 /* Atomic for whoever ends a space. */
@@ -24,14 +25,6 @@ void space_pool_destroy(struct space_pool *pool)
 
 /* --- beginning and end --------------------------------------------------------------------------------- */
 
-static unsigned order_of(size_t bytes)
-{
-    unsigned order = 0;
-    while (((size_t)PAGE_BYTES << order) < bytes)
-        order++;
-    return order;
-}
-
 static void init_harts(struct space *space)
 {
     for (unsigned i = 0; i < space->pool->nharts; i++) {
@@ -42,7 +35,8 @@ static void init_harts(struct space *space)
 
 int space_create(struct space_pool *pool, struct space **out)
 {
-    unsigned order = order_of(sizeof(struct space) + pool->nharts * sizeof(struct space_hart));
+    size_t bytes = sizeof(struct space) + pool->nharts * sizeof(struct space_hart);
+    unsigned order = bits_order(space_pages(bytes));
     pfn_t pfn = frame_alloc(pool->refs->fa, order, FRAME_ZERO);
     if (pfn_is_none(pfn))
         return ERR_NO_MEMORY;

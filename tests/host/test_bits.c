@@ -23,6 +23,15 @@ static unsigned naive_highest(uint64_t word)
     return i;
 }
 
+static unsigned naive_order(uint64_t word)
+{
+    unsigned order = 0;
+
+    while (1ull << order < word)
+        order++;
+    return order;
+}
+
 static unsigned naive_count(uint64_t word)
 {
     unsigned count = 0;
@@ -39,6 +48,8 @@ static void check_word(uint64_t word)
         return;
     assert_int_equal(bits_lowest(word), naive_lowest(word));
     assert_int_equal(bits_highest(word), naive_highest(word));
+    if (word <= 1ull << 63)
+        assert_int_equal(bits_order(word), naive_order(word));
 }
 
 static void single_bits_and_runs(void **state)
