@@ -81,17 +81,9 @@ static const char *plant_at(size_t i)
     return plants[i];
 }
 
-static int apply(const char *value, const char *(*name_at)(size_t i), size_t *choice, struct writer *why)
-{
-    int error = config_apply_choice(value, name_at, why);
-    for (*choice = 0; !error && strcmp(name_at(*choice), value) != 0;)
-        ++*choice;
-    return error;
-}
-
 static int apply_form(const char *value, struct writer *why)
 {
-    return apply(value, form_at, &form, why);
+    return config_apply_index(value, form_at, &form, why);
 }
 
 CONFIG_KEY(tlb_flush_key, .name = "tlb_flush",
@@ -100,7 +92,7 @@ CONFIG_KEY(tlb_flush_key, .name = "tlb_flush",
 
 static int apply_asid(const char *value, struct writer *why)
 {
-    return apply(value, switch_at, &with_asids, why);
+    return config_apply_index(value, switch_at, &with_asids, why);
 }
 
 CONFIG_KEY(tlb_asid_key, .name = "tlb_asid", .valid = "on or off: model.switch's spaces have ASIDs",
@@ -108,7 +100,7 @@ CONFIG_KEY(tlb_asid_key, .name = "tlb_asid", .valid = "on or off: model.switch's
 
 static int apply_plant(const char *value, struct writer *why)
 {
-    return apply(value, plant_at, &plant, why);
+    return config_apply_index(value, plant_at, &plant, why);
 }
 
 CONFIG_KEY(tlb_plant_key, .name = "tlb_plant",

@@ -377,11 +377,10 @@ static int apply_plant(const char *value, struct writer *why)
     stress.planted = PLANT_NONE;
     if (strcmp(value, "none") == 0)
         return 0;
-    int error = config_apply_choice(value, plant_name, why);
-    for (size_t i = 0; !error && plant_name(i); i++) {
-        if (strcmp(plant_name(i), value) == 0)
-            stress.planted = (enum plant)(PLANT_NONE + 1 + i);
-    }
+    size_t which;
+    int error = config_apply_index(value, plant_name, &which, why);
+    if (!error)
+        stress.planted = (enum plant)(PLANT_NONE + 1 + which);
     return error;
 }
 

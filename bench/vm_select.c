@@ -26,12 +26,6 @@ static const char *split_value(const struct vm_design *design)
     return vm_split_name_at(design->split);
 }
 
-static const char *asid_name_at(size_t i)
-{
-    static const char *const names[] = {"on", "off"};
-    return i < ARRAY_SIZE(names) ? names[i] : NULL;
-}
-
 static void asid_set(struct vm_design *design, size_t i)
 {
     design->asid = i == 0;
@@ -39,7 +33,7 @@ static void asid_set(struct vm_design *design, size_t i)
 
 static const char *asid_value(const struct vm_design *design)
 {
-    return asid_name_at(!design->asid);
+    return vm_asid_name_at(!design->asid);
 }
 
 static void ptlock_set(struct vm_design *design, size_t i)
@@ -65,7 +59,7 @@ static const char *shootdown_value(const struct vm_design *design)
 /* In the order of enum bench_vm_choice. */
 static struct choice choices[] = {
     {"split", "shared", vm_split_name_at, split_set, split_value, CHOICE_DEFAULT},
-    {"asid", "on", asid_name_at, asid_set, asid_value, CHOICE_DEFAULT},
+    {"asid", "on", vm_asid_name_at, asid_set, asid_value, CHOICE_DEFAULT},
     {"ptlock", "node", vm_ptlock_name_at, ptlock_set, ptlock_value, CHOICE_DEFAULT},
     {"shootdown", "tracked", shootdown_name_at, shootdown_set, shootdown_value, CHOICE_DEFAULT},
 };

@@ -105,9 +105,17 @@ void config_write(struct json *json)
 
 int config_apply_choice(const char *value, const char *(*name_at)(size_t i), struct writer *why)
 {
+    size_t unused;
+    return config_apply_index(value, name_at, &unused, why);
+}
+
+int config_apply_index(const char *value, const char *(*name_at)(size_t i), size_t *which, struct writer *why)
+{
     for (size_t i = 0; name_at(i); i++) {
-        if (strcmp(name_at(i), value) == 0)
+        if (strcmp(name_at(i), value) == 0) {
+            *which = i;
             return 0;
+        }
     }
     writer_format(why, "no such choice; valid:");
     for (size_t i = 0; name_at(i); i++)

@@ -53,6 +53,10 @@ void config_write(struct json *json);
 /** config_apply_choice - for keys whose value is one of a list: ERR_NOT_FOUND with the list in @why. */
 int config_apply_choice(const char *value, const char *(*name_at)(size_t i), struct writer *why);
 
+/** config_apply_index - the same; @which becomes the value's place in the list, and stays as it is on error. */
+int config_apply_index(
+    const char *value, const char *(*name_at)(size_t i), size_t *which, struct writer *why);
+
 /** config_apply_number - for keys that are one number in [low, high]: ERR_RANGE or ERR_FORMAT with the bounds. */
 int config_apply_number(const char *value, uint64_t low, uint64_t high, uint64_t *number, struct writer *why);
 

@@ -42,10 +42,9 @@ static const char *clock_name_at(size_t i)
 
 static int apply_clock(const char *value, struct writer *why)
 {
-    int error = config_apply_choice(value, clock_name_at, why);
-    if (!error)
-        for (chosen_clock = CLOCK_HOST; strcmp(value, clock_name(chosen_clock)) != 0;)
-            chosen_clock++;
+    size_t which = CLOCK_HOST;
+    int error = config_apply_index(value, clock_name_at, &which, why);
+    chosen_clock = (enum clock_kind)which;
     return error;
 }
 

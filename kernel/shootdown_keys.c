@@ -3,7 +3,6 @@
 #include "arch/imsic.h"
 #include "kernel/config.h"
 #include "lib/error.h"
-#include "lib/string.h"
 #include "smp/ipi.h"
 #include "smp/shootdown.h"
 
@@ -17,11 +16,10 @@ static const char *means_name_at(size_t i)
 
 static int apply_ipi(const char *value, struct writer *why)
 {
-    int error = config_apply_choice(value, means_name_at, why);
-    for (size_t i = 0; i < ARRAY_SIZE(all_means) && !error; i++) {
-        if (strcmp(value, all_means[i]->name) == 0)
-            wanted = all_means[i];
-    }
+    size_t which;
+    int error = config_apply_index(value, means_name_at, &which, why);
+    if (!error)
+        wanted = all_means[which];
     return error;
 }
 

@@ -6,20 +6,10 @@
 #include "smp/shootdown.h"
 #include "trace/inject.h"
 
-/* Which value of a list it is; its error otherwise. */
-static int apply(const char *value, const char *(*name_at)(size_t i), size_t *which, struct writer *why)
-{
-    int error = config_apply_choice(value, name_at, why);
-    for (size_t i = 0; !error && name_at(i); i++)
-        if (strcmp(value, name_at(i)) == 0)
-            *which = i;
-    return error;
-}
-
 static int apply_split(const char *value, struct writer *why)
 {
     size_t which = vm_design.split;
-    int error = apply(value, vm_split_name_at, &which, why);
+    int error = config_apply_index(value, vm_split_name_at, &which, why);
     vm_design.split = (enum vm_split)which;
     return error;
 }
@@ -30,7 +20,7 @@ CONFIG_KEY(kernel_split_key, .name = "kernel.split", .initial = "shared", .apply
 static int apply_ptlock(const char *value, struct writer *why)
 {
     size_t which = vm_design.ptlock;
-    int error = apply(value, vm_ptlock_name_at, &which, why);
+    int error = config_apply_index(value, vm_ptlock_name_at, &which, why);
     vm_design.ptlock = (enum vm_ptlock)which;
     return error;
 }
@@ -38,17 +28,11 @@ static int apply_ptlock(const char *value, struct writer *why)
 CONFIG_KEY(kernel_ptlock_key, .name = "kernel.ptlock", .initial = "node", .apply = apply_ptlock,
     .valid = "space: one lock a page table; node: one in each frame of it");
 
-static const char *asid_name_at(size_t i)
-{
-    static const char *const names[] = {"off", "on"};
-    return i < ARRAY_SIZE(names) ? names[i] : NULL;
-}
-
 static int apply_asid(const char *value, struct writer *why)
 {
-    size_t which = vm_design.asid;
-    int error = apply(value, asid_name_at, &which, why);
-    vm_design.asid = which;
+    size_t which = !vm_design.asid;
+    int error = config_apply_index(value, vm_asid_name_at, &which, why);
+    vm_design.asid = which == 0;
     return error;
 }
 
@@ -57,9 +41,10 @@ CONFIG_KEY(kernel_asid_key, .name = "kernel.asid", .initial = "on", .apply = app
 
 static int apply_shootdown(const char *value, struct writer *why)
 {
-    int error = config_apply_choice(value, shootdown_name_at, why);
+    size_t which;
+    int error = config_apply_index(value, shootdown_name_at, &which, why);
     if (!error)
-        vm_design.shootdown = shootdown_find(value);
+        vm_design.shootdown = shootdown_at(which);
     return error;
 }
 
@@ -72,8 +57,8 @@ static int apply_plant(const char *value, struct writer *why)
 {
     if (strcmp(value, "none") == 0)
         return 0;
-    size_t which = 0;
-    int error = apply(value, plant_name, &which, why);
+    size_t which;
+    int error = config_apply_index(value, plant_name, &which, why);
     if (!error)
         plant_set((enum plant)(PLANT_NONE + 1 + which));
     return error;

@@ -1,6 +1,5 @@
 /* The schemes' table, and what is common to them: who is told, this hart's own flush, and the model's oracle. */
 #include "smp/shootdown.h"
-#include "lib/string.h"
 #include "smp/shootdown_private.h"
 #include "trace/counter.h"
 
@@ -22,15 +21,6 @@ const struct shootdown_ops *shootdown_at(size_t i)
 const char *shootdown_name_at(size_t i)
 {
     return i < ARRAY_SIZE(schemes) ? schemes[i]->name : NULL;
-}
-
-const struct shootdown_ops *shootdown_find(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
-        if (strcmp(schemes[i]->name, name) == 0)
-            return schemes[i];
-    }
-    return NULL;
 }
 
 void shootdown_settings_default(void)

@@ -55,9 +55,6 @@ const struct shootdown_ops *shootdown_at(size_t i);
 /** shootdown_name_at - its name, for select_check(). */
 const char *shootdown_name_at(size_t i);
 
-/** shootdown_find - a scheme by its exact name; NULL if there is none. */
-const struct shootdown_ops *shootdown_find(const char *name);
-
 /**
  * shootdown_dispatch - tell harts to forget, and forget on this hart if it is among them.
  * @harts: online harts that may have the translations; may be empty

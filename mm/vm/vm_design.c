@@ -15,6 +15,12 @@ const char *vm_split_name_at(size_t i)
     return i < ARRAY_SIZE(names) ? names[i] : NULL;
 }
 
+const char *vm_asid_name_at(size_t i)
+{
+    static const char *const names[] = {"on", "off"};
+    return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
 const char *vm_ptlock_name_at(size_t i)
 {
     static const char *const names[] = {[VM_PTLOCK_SPACE] = "space", [VM_PTLOCK_NODE] = "node"};

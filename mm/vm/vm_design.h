@@ -30,9 +30,10 @@ struct vm_design {
 /* In force. */
 extern struct vm_design vm_design;
 
-/** vm_split_name_at, vm_ptlock_name_at - the i-th value of an enumeration by its name, as on the command line; NULL
- *  behind the last. */
+/** vm_split_name_at, vm_asid_name_at, vm_ptlock_name_at - the i-th value of a choice by its name, as on the command line, of
+ *  ASIDs first that there are some; NULL behind the last. */
 const char *vm_split_name_at(size_t i);
+const char *vm_asid_name_at(size_t i);
 const char *vm_ptlock_name_at(size_t i);
 
 #endif

@@ -93,11 +93,11 @@ static const char *kind_name_at(size_t i)
 
 static int apply_crash(const char *value, struct writer *why)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (strcmp(kinds[i].name, value) == 0)
-            chosen = &kinds[i];
-    }
-    return config_apply_choice(value, kind_name_at, why);
+    size_t which;
+    int error = config_apply_index(value, kind_name_at, &which, why);
+    if (!error)
+        chosen = &kinds[which];
+    return error;
 }
 
 /* The last hart crashes while all the others have something to say. */
