@@ -11,7 +11,12 @@ static const struct shootdown_ops *const schemes[] = {
     &shootdown_tracked,
 };
 
-struct shootdown_settings shootdown_settings = {.batch = true, .mask = true, .early = true};
+#define SETTINGS_DEFAULT                                                                                     \
+    {                                                                                                        \
+        .batch = true, .mask = true, .early = true                                                           \
+    }
+
+struct shootdown_settings shootdown_settings = SETTINGS_DEFAULT;
 
 const struct shootdown_ops *shootdown_at(size_t i)
 {
@@ -25,7 +30,7 @@ const char *shootdown_name_at(size_t i)
 
 void shootdown_settings_default(void)
 {
-    shootdown_settings = (struct shootdown_settings){.batch = true, .mask = true, .early = true};
+    shootdown_settings = (struct shootdown_settings)SETTINGS_DEFAULT;
     flush_set_threshold(FLUSH_THRESHOLD);
 }
 
