@@ -97,18 +97,14 @@ unsigned futex_wake(struct thread *waker, uint64_t address, unsigned count)
         if (thread->futex_address != address || thread->process->space != space || !thread_claim(thread))
             continue;
         unlink(bucket, thread);
+        syscall_answer(thread, 0);
         thread->next_ready = NULL;
         *end = thread;
         end = &thread->next_ready;
         n++;
     }
     lock_release(&bucket->lock, &node);
-    while (woken) {
-        struct thread *thread = woken;
-        woken = thread->next_ready;
-        syscall_answer(thread, 0);
-        thread_wake(thread);
-    }
+    thread_wake_all(woken);
     return n;
 }
 

@@ -159,11 +159,7 @@ void process_exit(struct process *process, struct thread *self, int status)
         woken = kill_all(process, self);
     }
     lock_release(&process->family->lock, &node);
-    while (woken) {
-        struct thread *thread = woken;
-        woken = thread->next_ready;
-        thread_wake(thread);
-    }
+    thread_wake_all(woken);
     if (others)
         sched_kick();
 }
@@ -217,11 +213,7 @@ void process_ended(struct process *process)
         dead = process;
     }
     lock_release(&family->lock, &node);
-    while (woken) {
-        struct thread *thread = woken;
-        woken = thread->next_ready;
-        thread_wake(thread);
-    }
+    thread_wake_all(woken);
     while (dead) {
         struct process *next = dead->next_all;
         process_free(dead);

@@ -132,6 +132,14 @@ void thread_wake(struct thread *thread)
     sched_ready(thread);
 }
 
+void thread_wake_all(struct thread *first)
+{
+    for (struct thread *next; first; first = next) {
+        next = first->next_ready;
+        thread_wake(first);
+    }
+}
+
 static void forget(struct process *process, struct thread *thread)
 {
     if (thread->next)

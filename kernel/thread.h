@@ -102,8 +102,9 @@ bool thread_claim(struct thread *thread);
 /** thread_kill - the same without a list, for one whose process ends; one that is about to wait is told not to. */
 bool thread_kill(struct thread *thread);
 
-/** thread_wake - claimed, make it ready; it leaves what lists it still is in. */
+/** thread_wake - claimed, make it ready; it leaves what lists it still is in. thread_wake_all - all of a list by next_ready. */
 void thread_wake(struct thread *thread);
+void thread_wake_all(struct thread *first);
 
 /** thread_end - the end of one that runs no more, on the hart that ran it last, its space entered. A park function. */
 bool thread_end(struct thread *thread);
