@@ -257,14 +257,13 @@ void process_waiter_remove(struct process *process, struct thread *thread)
     thread->is_waiter = false;
 }
 
-/* A child that ended since the handler looked is seen here, as both ends are under the lock. What the handler was asked
- * for is still in the registers: it is asked again. */
+/* A child that ended since the handler looked is seen here, as both ends are under the lock. */
 bool process_wait_park(struct thread *thread)
 {
     struct process *process = thread->process;
     struct lock_node node;
     bool any;
-    thread->context.x[USER_PC] -= 4;
+    syscall_again(thread);
     if (!thread_parks(thread))
         return true;
     lock_acquire(&process->family->lock, &node);

@@ -32,4 +32,14 @@ static inline void syscall_answer(struct thread *thread, long result)
     thread->context.x[USER_A0] = (uint64_t)result;
 }
 
+/* An ecall has no short form. */
+#define SYSCALL_BYTES 4
+
+/** syscall_again - for park functions: when the thread goes on it makes the same system call again. What it asks for is still in its
+ *  registers: no result has been written. */
+static inline void syscall_again(struct thread *thread)
+{
+    thread->context.x[USER_PC] -= SYSCALL_BYTES;
+}
+
 #endif

@@ -83,10 +83,9 @@ long sys_exit_group(struct thread *thread, const uint64_t *args)
 /* Linux's limit of what is read or written at once. */
 #define WRITE_BYTES_MAX 0x7ffff000ul
 
-/* The same system call again, where it stopped. */
 static bool write_park(struct thread *thread)
 {
-    thread->context.x[USER_PC] -= 4;
+    syscall_again(thread); /* thread->written says where it stopped */
     return true;
 }
 

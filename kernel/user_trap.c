@@ -48,7 +48,7 @@ static NOINLINE long unknown_call(void)
 static void system_call(struct thread *thread, struct user_context *context)
 {
     uint64_t number = context->x[USER_A7];
-    context->x[USER_PC] += 4; /* an ecall has no short form */
+    context->x[USER_PC] += SYSCALL_BYTES;
     syscall_t *call = number < ARRAY_SIZE(calls) ? calls[number] : NULL;
     long result = likely(call) ? call(thread, &context->x[USER_A0]) : unknown_call();
     if (likely(result != SYSCALL_LEAVES))
