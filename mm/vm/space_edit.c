@@ -248,7 +248,8 @@ bool space_solo_begin(struct space *space)
     /* Both orders, pairs with space_enter(): one of the two sees the other. amoswap.w.aqrl. */
     atomic_exchange_explicit(&space_hart(space)->solo, 1, memory_order_acq_rel);
     uint64_t self = hart_mask_one(hart_index()).bits;
-    if ((atomic_load_explicit(&space->active, memory_order_relaxed) & ~self) == 0)
+    /* Acquire, pairs with part() in space.c: what a hart did that is not there any more was before. ld; fence r,rw. */
+    if ((atomic_load_explicit(&space->active, memory_order_acquire) & ~self) == 0)
         return true;
     store_relaxed(&space_hart(space)->solo, 0); /* nothing was done that somebody may wait for */
     return false;

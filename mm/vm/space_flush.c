@@ -22,7 +22,8 @@ static uint64_t active_harts(struct space *space)
     /* Both orders: between the entries, which were written before, and the look at the mask; the word is the hart's own.
      * Pairs with the swap on the mask in space_enter(). amoswap.w.aqrl. */
     atomic_exchange_explicit(&space_hart(space)->solo, 0, memory_order_acq_rel);
-    return atomic_load_explicit(&space->active, memory_order_relaxed); /* ld */
+    /* Acquire, pairs with part() in space.c: what a hart did that is not there any more was before. ld; fence r,rw. */
+    return atomic_load_explicit(&space->active, memory_order_acquire);
 }
 
 hart_mask_t space_harts_to_flush(struct space *space, const struct table_gather *gather)
