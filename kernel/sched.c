@@ -231,32 +231,6 @@ static void start_slice(void)
         sched_set_timer(time_now() + time_hz() / SLICE_HZ);
 }
 
-/*
- * The hart holds a reference to the space that it is in: a thread that waits may be woken and ended elsewhere, and the space with it,
- * before this hart has found something else to do.
- */
-static void enter_space(struct space *space)
-{
-    struct space *before = sched_queue()->space;
-    if (before == space)
-        return;
-    space_get(space);
-    space_enter(space);
-    sched_queue()->space = space;
-    if (before)
-        space_put(before);
-}
-
-void sched_leave_space(void)
-{
-    struct space *before = sched_queue()->space;
-    if (!before)
-        return;
-    space_leave();
-    sched_queue()->space = NULL;
-    space_put(before);
-}
-
 static void store_child_tid(struct thread *thread)
 {
     if (thread->set_child_tid == 0)
@@ -269,7 +243,7 @@ static void store_child_tid(struct thread *thread)
 static void run_thread(struct thread *thread)
 {
     thread->hart = hart_index();
-    enter_space(thread->process->space);
+    space_enter(thread->process->space);
     store_child_tid(thread);
     take_fp(thread);
     start_slice();
@@ -309,7 +283,7 @@ static void idle(const struct family *family)
     struct sched_hart *queue = sched_queue();
     uint64_t bit = 1ull << hart_index();
     struct thread *thread = NULL;
-    sched_leave_space();
+    space_leave();
     for (;;) {
         if (!(atomic_load_explicit(&sched.idle, memory_order_relaxed) & bit))
             atomic_fetch_or_explicit(&sched.idle, bit, memory_order_relaxed); /* a hint */
@@ -346,7 +320,7 @@ void sched_loop(const struct family *family)
     atomic_fetch_and_explicit(&sched.active, ~bit, memory_order_relaxed);
     csr_clear(sie, INTERRUPT_TIMER);
     hart_attended();
-    sched_leave_space();
+    space_leave();
 }
 
 /* --- from outside ----------------------------------------------------------------------------------- */

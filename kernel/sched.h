@@ -49,9 +49,6 @@ void sched_kick(void);
 /** sched_at_rest - the last thread of a family has paused or ended: all harts that wait for it are told. */
 void sched_at_rest(const struct family *family);
 
-/** sched_leave_space - this hart is in no space any more. */
-void sched_leave_space(void);
-
 /** sched_ended - a thread is about to be gone: who resumed it is told. */
 void sched_ended(struct thread *thread);
 

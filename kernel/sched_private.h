@@ -15,7 +15,6 @@ struct sched_hart {
     _Atomic uint64_t next_deadline; /* of the first sleeper; UINT64_MAX: none */
 
     _Atomic uint32_t idle CACHE_ALIGNED; /* it sleeps, or is about to look a last time */
-    struct space *space; /* that the hart is in; it holds a reference */
     struct thread *fp_owner; /* whose registers are in its floating-point unit */
     bool slice_over;
     _Atomic uint32_t resumed; /* enum resumed: what has become of the thread that this hart resumed */

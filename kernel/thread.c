@@ -168,7 +168,7 @@ bool thread_end(struct thread *thread)
     struct lock_node node;
     tell_end(thread);
     sched_ended(thread);
-    sched_leave_space(); /* before anybody hears of the end: who forks and waits in a loop needs no more and no more */
+    space_leave(); /* before anybody hears of the end: who forks and waits in a loop needs no more and no more */
     lock_acquire(&family->lock, &node);
     forget(process, thread);
     bool last = --process->nthreads == 0;

@@ -7,9 +7,9 @@
 #include "lib/bits.h"
 #include "mm/vm/space_private.h"
 
-/* Atomic for whoever ends a space. */
+/* Each is its hart's own, which has a reference. */
 static struct {
-    struct space *_Atomic space;
+    struct space *space;
 } CACHE_ALIGNED current[HART_MAX];
 
 int space_pool_init(struct space_pool *pool)
@@ -91,25 +91,12 @@ static void destroy(struct space *space)
     frame_put(refs, paddr_to_pfn_floor(direct_to_paddr(space)), space->order);
 }
 
-/* A hart whose last thread of the space went on elsewhere may still be on its way out. Harts that are not active never entered, or
- * have left. */
-static void await_leaving(struct space *space)
-{
-    /* Acquire, pairs with part(). ld; fence r,rw. */
-    hart_mask_t entered = {atomic_load_explicit(&space->active, memory_order_acquire)};
-    DEBUG_ASSERT(space_current() != space);
-    HART_MASK_FOR_EACH (hart, entered)
-        /* Acquire, pairs with the stores in space_enter() and space_leave(). ld; fence r,rw. */
-        while (atomic_load_explicit(&current[hart].space, memory_order_acquire) == space)
-            cpu_relax(); /* interrupts are on: it may be in a shootdown of another space */
-}
-
 void space_put(struct space *space)
 {
     /* Release: what this owner did happens before the end; acquire, in the last, pairs with that. amoadd.w.aqrl. */
     if (atomic_fetch_sub_explicit(&space->references, 1, memory_order_acq_rel) > 1)
         return;
-    await_leaving(space);
+    DEBUG_ASSERT(space_current() != space);
     destroy(space);
 }
 
@@ -146,6 +133,7 @@ void space_enter(struct space *space)
     struct space *before = space_current();
     if (likely(before == space))
         return;
+    space_get(space);
     bool joined = join(space), forget = false;
     uint16_t asid = space->has_asid ? asid_enter(&space->context, &forget) : ASID_KERNEL;
     space_use_view(space, asid);
@@ -154,10 +142,11 @@ void space_enter(struct space *space)
     else if (joined || !space->has_asid)
         /* Orders the walks, too: they see what was changed before this hart joined. */
         space_flush_asid(space, asid);
-    if (before)
+    current[hart_index()].space = space;
+    if (before) {
         part(before);
-    /* Release (fence rw,w; sd), pairs with await_leaving(): the former one is not used any more. */
-    store_release(&current[hart_index()].space, space);
+        space_put(before);
+    }
 }
 
 void space_leave(void)
@@ -169,12 +158,12 @@ void space_leave(void)
     split_leave();
     if (!space->has_asid)
         paging_flush_asid(ASID_KERNEL);
+    current[hart_index()].space = NULL;
     part(space);
-    store_release(&current[hart_index()].space, NULL); /* as in space_enter() */
+    space_put(space);
 }
 
 struct space *space_current(void)
 {
-    /* Relaxed: the hart's own. ld. */
-    return atomic_load_explicit(&current[hart_index()].space, memory_order_relaxed);
+    return current[hart_index()].space;
 }

@@ -46,18 +46,18 @@ int space_create(struct space_pool *pool, struct space **space);
  */
 int space_fork(struct space *space, struct space **copy);
 
-/** space_get - one more reference. space_put - one less; the last ends the space. No thread uses it then; harts that have yet to enter
- *  another, or leave, are waited for, so this one has. */
+/** space_get - one more reference. space_put - one less; the last ends the space. */
 void space_get(struct space *space);
 void space_put(struct space *space);
 
 /**
- * space_enter - this hart uses the space from now on, in place of the one it used; the low half is the space's. Somebody holds
- * a reference for as long as what runs here uses it. When it is the one already, that is two loads.
+ * space_enter - this hart uses the space from now on, in place of the one it used; the low half is the space's. The
+ * hart has a reference of its own until it enters another or leaves: a thread that waits may be woken and ended elsewhere, and the space
+ * with it, before its hart has found something else to do. When it is the one already, that is two loads.
  */
 void space_enter(struct space *space);
 
-/** space_leave - this hart uses no space: back to the kernel's own table, whose low half is empty. */
+/** space_leave - this hart uses no space any more: back to the kernel's own table, whose low half is empty. */
 void space_leave(void);
 
 /** space_current - the space that this hart has entered; NULL for none. */

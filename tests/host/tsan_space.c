@@ -140,25 +140,28 @@ static void test_views(void **state)
     by_scheme(&shootdown_tracked);
 }
 
-static _Atomic unsigned gone; /* harts that no thread uses the space on any more */
+static _Atomic unsigned entered; /* harts that are in the space */
+static _Atomic bool dropped; /* by everybody but them */
 
-/* A thread moves on, and ends the space elsewhere before this hart has left it. */
+/* A thread moves on, and its process ends elsewhere before this hart has left the space. */
 static void leave_late(void *argument)
 {
-    size_t page = 0;
-    uint64_t value = 1;
+    size_t page = hart_index();
+    uint64_t value = 1 + page, found = 0;
     (void)argument;
     if (hart_index() == 0) {
-        while (atomic_load_explicit(&gone, memory_order_acquire) < NHARTS - 1)
+        while (atomic_load_explicit(&entered, memory_order_acquire) < NHARTS - 1)
             cpu_relax();
         space_put(common);
+        atomic_store_explicit(&dropped, true, memory_order_release);
         return;
     }
     space_enter(common);
-    ASSERT(access_word(common, page, PTE_W, &value));
-    atomic_fetch_add_explicit(&gone, 1, memory_order_release);
-    for (unsigned i = 0; i < 100 * hart_index(); i++)
+    atomic_fetch_add_explicit(&entered, 1, memory_order_release);
+    while (!atomic_load_explicit(&dropped, memory_order_acquire))
         cpu_relax();
+    ASSERT(access_word(common, page, PTE_W, &value));
+    ASSERT(access_word(common, page, PTE_R, &found) && found == value);
     space_leave();
     shootdown_drain();
 }
@@ -174,8 +177,9 @@ static void test_a_space_ends_when_all_have_left(void **state)
         space_model_become(0);
         space_model_init(&model, 8192);
         ASSERT(space_create(&model.pool, &common) == 0);
-        ASSERT(space_map(common, &at, PAGE_BYTES, PTE_R | PTE_W, SPACE_FIXED) == 0);
-        atomic_store_explicit(&gone, 0, memory_order_relaxed);
+        ASSERT(space_map(common, &at, NHARTS * PAGE_BYTES, PTE_R | PTE_W, SPACE_FIXED) == 0);
+        atomic_store_explicit(&entered, 0, memory_order_relaxed);
+        atomic_store_explicit(&dropped, false, memory_order_relaxed);
         host_run_harts(NHARTS, leave_late, NULL);
         space_model_become(0);
         space_model_finish(&model);
