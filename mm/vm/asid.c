@@ -30,12 +30,15 @@ static struct {
     _Atomic uint64_t generation CACHE_ALIGNED; /* read at every switch */
 } asids;
 
-void asid_init(unsigned bits, bool pairs)
+void asid_init(unsigned bits, bool pairs, unsigned nharts)
 {
     lock_init(&asids.lock, &lock_ttas, "asid");
     /* The number that means all of them is not given. */
     asids.step = pairs ? 2 : 1;
-    asids.count = bits >= 2 ? MIN(1u << bits, NUMBERS_MAX - asids.step) : 0;
+    asids.count = MIN(1u << bits, NUMBERS_MAX - asids.step);
+    /* When a generation begins each hart may keep one, and one more has to be left. */
+    if ((asids.count - 1) / asids.step < nharts + 1)
+        asids.count = 0;
     asids.next = asids.step;
     asids.rollovers = 0;
     memset(asids.taken, 0, sizeof(asids.taken));
@@ -117,8 +120,7 @@ static uint64_t new_context(uint64_t old)
                 return atomic_load_explicit(&asids.generation, memory_order_relaxed) | asids.next;
         begin_generation();
     }
-    /* There are more harts than numbers. */
-    panic("no ASID is left of %u", asids.count);
+    panic("no ASID is left of %u", asids.count); /* asid_init() was told of too few harts */
 }
 
 /* What asid_enter() does when the space has no number of this generation, or another hart has just begun one. */

@@ -19,11 +19,12 @@ typedef _Atomic uint64_t asid_context_t;
 #define ASID_KERNEL 0
 
 /**
- * asid_init - numbers of so many bits, 0 … 16, from now on; no space has one. With fewer than 2 there are none.
+ * asid_init - numbers of so many bits, 0 … 16, from now on; no space has one. Where there are not enough for so many harts, there are
+ * none.
  * Harts are quiet, and forget all translations before one enters a space.
  * @pairs: only even numbers are given; the one behind each is the space's, too (split=separate)
  */
-void asid_init(unsigned bits, bool pairs);
+void asid_init(unsigned bits, bool pairs, unsigned nharts);
 
 /** asid_available - whether spaces can have numbers. */
 bool asid_available(void);

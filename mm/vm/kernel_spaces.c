@@ -28,7 +28,7 @@ int kernel_spaces_init(unsigned nharts)
 {
     kernel_spaces = (struct space_pool){
         .refs = &kernel_refs, .tables = &kernel_table_source, .kernel = &kernel_table, .nharts = nharts};
-    asid_init(paging_asid_bits(), false);
+    asid_init(paging_asid_bits(), false, nharts);
     int error = make_user_root(&kernel_spaces.user);
     return error ? error : space_pool_init(&kernel_spaces);
 }
@@ -51,6 +51,6 @@ void kernel_spaces_settle(void)
     settled = vm_design.split;
     page_table_set_global(&kernel_table, settled == VM_SPLIT_SHARED, trampoline,
         trampoline + page_level_pages(PAGE_LEVEL_ROOT));
-    asid_init(paging_asid_bits(), settled == VM_SPLIT_SEPARATE);
+    asid_init(paging_asid_bits(), settled == VM_SPLIT_SEPARATE, kernel_spaces.nharts);
     smp_call(hart_mask_first(hart_count()), forget, NULL);
 }

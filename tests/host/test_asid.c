@@ -37,11 +37,11 @@ static void enter(unsigned hart, unsigned context)
         assert_true(known.running[i] != context + 1 || known.owner[i][number] == context + 1);
 }
 
-static void reset(unsigned bits)
+static void reset(unsigned bits, unsigned nharts)
 {
     memset(&known, 0, sizeof(known));
     memset(contexts, 0, sizeof(contexts));
-    asid_init(bits, step == 2);
+    asid_init(bits, step == 2, nharts);
 }
 
 static void test_numbers_are_told_apart(void **state)
@@ -49,7 +49,7 @@ static void test_numbers_are_told_apart(void **state)
     (void)state;
     struct rng rng;
     rng_seed(&rng, 8, 1);
-    reset(BITS);
+    reset(BITS, HARTS);
     for (unsigned i = 0; i < 20000; i++)
         enter(rng_below(&rng, HARTS), rng_below(&rng, i % 1000 < 500 ? CONTEXTS : 6));
     assert_true(asid_rollovers() > 100);
@@ -66,7 +66,7 @@ static void test_pairs_are_told_apart(void **state)
 static void test_a_switch_back_flushes_nothing(void **state)
 {
     (void)state;
-    reset(BITS);
+    reset(BITS, HARTS);
     enter(0, 0);
     enter(0, 1);
     uint16_t number = asid_of(&contexts[0]);
@@ -79,12 +79,37 @@ static void test_a_switch_back_flushes_nothing(void **state)
 static void test_hardware_without_numbers(void **state)
 {
     (void)state;
-    asid_init(0, false);
+    asid_init(0, false, 1);
     assert_false(asid_available());
-    asid_init(1, false);
+    asid_init(1, false, 1);
     assert_false(asid_available());
-    asid_init(16, false);
+    asid_init(16, false, HART_MAX);
     assert_true(asid_available());
+    asid_init(16, true, HART_MAX);
+    assert_true(asid_available());
+}
+
+/* As few as do for two harts: each has one, and there is one more. */
+static void check_fewest(unsigned bits)
+{
+    struct rng rng;
+    rng_seed(&rng, 8, 2);
+    reset(bits, 3);
+    assert_false(asid_available());
+    reset(bits, 2);
+    assert_true(asid_available());
+    for (unsigned i = 0; i < 5000; i++)
+        enter(rng_below(&rng, 2), rng_below(&rng, CONTEXTS));
+    host_become_hart(0);
+}
+
+static void test_fewer_numbers_than_harts_are_none(void **state)
+{
+    (void)state;
+    check_fewest(2); /* 1, 2 and 3 */
+    step = 2;
+    check_fewest(3); /* 2, 4 and 6 */
+    step = 1;
 }
 
 int main(void)
@@ -94,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_pairs_are_told_apart),
         cmocka_unit_test(test_a_switch_back_flushes_nothing),
         cmocka_unit_test(test_hardware_without_numbers),
+        cmocka_unit_test(test_fewer_numbers_than_harts_are_none),
     };
     return cmocka_run_group_tests_name("asid", tests, NULL, NULL);
 }

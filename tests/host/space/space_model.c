@@ -73,7 +73,7 @@ void space_model_init(struct space_model *model, size_t nframes)
     ASSERT(page_table_init(&model->kernel, &model->tables, TABLE_LOCK_NODE, &lock_ttas, NULL) == 0);
     page_table_seal(&model->kernel);
     bool pairs = vm_design.split == VM_SPLIT_SEPARATE;
-    asid_init(ASID_BITS + pairs, pairs);
+    asid_init(ASID_BITS + pairs, pairs, MODEL_HARTS);
     tlb_reset();
     model->pool = (struct space_pool){
         .refs = &model->refs, .tables = &model->tables, .kernel = &model->kernel, .nharts = MODEL_HARTS};
