@@ -15,8 +15,9 @@ from support import FAKE_QEMU, ROOT, run
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
-from runner import results, table, tap, units  # noqa: E402
+from runner import host, results, table, tap, testing, units  # noqa: E402
 from runner.failure import Failure  # noqa: E402
+from runner.settings import Settings  # noqa: E402
 
 
 class AggregatorTest(support.TestCase):
@@ -186,6 +187,25 @@ class AggregatorTest(support.TestCase):
 
     def test_filter_that_matches_nothing(self):
         self.assert_fails(self.aggregate("T=nonesuch", guest="refuse"), "T=nonesuch matches no test", status=1)
+
+
+class SuiteTest(unittest.TestCase):
+    def test_guests_of_several_harts_run_one_at_a_time_beside_others(self):
+        eight, two = (testing.Suite("guest", None, harts, crowd=True) for harts in (8, 2))
+        program, wide = testing.Suite("host test_a", None), testing.Suite("e2e test_b", None, 4)
+        self.assertFalse(two.fits(8, [eight]))
+        self.assertTrue(two.fits(8, [program]) and program.fits(1, [eight]))
+        self.assertFalse(program.fits(0, []))
+        self.assertEqual(wide.cores, min(4, host.cores()))
+        self.assertTrue(eight.cores == 1 or eight.cores < host.cores())
+
+    def test_what_takes_long_is_begun_early(self):
+        suites = [testing.Suite(name, None) for name in ("host test_args", testing.LONGEST[-1], testing.LONGEST[0])]
+        self.assertEqual(sorted(suites, key=testing.Suite.rank), suites[::-1])
+
+    def test_names_of_those_that_take_long(self):
+        listed = testing.Suites(Settings("test", testing.ACCEPTED, (), {}), testing.Processes()).all()
+        self.assertLessEqual(set(testing.LONGEST), {suite.name for suite in listed})
 
 
 class TapTest(unittest.TestCase):

@@ -1,8 +1,7 @@
 """`make test`: runs every suite, shows one line for each, and ends with `N passed, N failed`.
 
 Suites: the host programs and fuzzers of tests/host, the kernel's own tests in QEMU at several numbers of
-harts, and the Python files of tests/e2e. They share the host's cores: a suite takes as many as it can use, and what
-runs on one core counts one. A guest with more harts than there are cores has all of them, as it must not be starved further.
+harts, and the Python files of tests/e2e. They share the host's cores: a suite takes as many as it can use.
 """
 import concurrent.futures
 import fnmatch
@@ -34,7 +33,7 @@ IMSIC_TESTS = "smp_*,shootdown_*,machine_*"
 IMSIC_HARTS = (2, 5)
 # For what hangs: many times what it takes on a host that does nothing else.
 GUEST_STALL_S = 240
-GUEST_LIMIT_S = 900
+GUEST_LIMIT_S = 1800
 PROGRAM_LIMIT_S = 900
 FUZZ_SEED = 1
 HOST_OUT = os.path.join("build", "host")
@@ -43,9 +42,10 @@ TAIL_LINES = 40
 # run under the model, where harts take turns.
 E2E_HARTS = {"test_boot_stress": 4}
 # Begun before all others that need as few cores, in this order: what would otherwise be left at the end, with one core idle.
-LONGEST = ("e2e test_boot_bench", "e2e test_boot_vm", "validate-model", "e2e test_boot_model", "host tsan_frame", "e2e test_runner",
-           "e2e test_boot_split", "e2e test_fleet", "host tsan_heap", "guest 1 hart", "host fuzz_page_table", "host test_heap_faults",
-           "host fuzz_heap", "host test_space", "host test_heap", "e2e test_boot_monitor", "e2e test_boot_replay", "host test_frame")
+LONGEST = ("guest 8 harts", "guest 5 harts", "e2e test_boot_bench", "e2e test_boot_vm", "validate-model", "e2e test_boot_model",
+           "host tsan_frame", "e2e test_runner", "e2e test_boot_split", "e2e test_fleet", "host tsan_heap", "guest 1 hart",
+           "host fuzz_page_table", "host test_heap_faults", "host fuzz_heap", "host test_space", "host test_heap",
+           "e2e test_boot_monitor", "e2e test_boot_replay", "host test_frame")
 
 
 class Filter:
@@ -65,18 +65,24 @@ class Filter:
 
 
 class Suite:
-    """cores: how many it can use. apart: it has as many for itself; without, its threads may be wherever there is room.
-    function: from its name to an Outcome."""
+    """function: from its name to an Outcome.
+    cores: how many it can use. apart: it has as many for itself; without, its threads may be wherever there is room.
+    crowd: a guest of several harts. Most of its tests are the work of one of them, and it leaves a core to others, but only one
+           such runs at a time: harts that wait for each other must not be starved by harts that wait as well."""
 
-    def __init__(self, name, function, cores=1, apart=True):
+    def __init__(self, name, function, cores=1, apart=True, crowd=False):
         self.name = name
         self.function = function
-        self.cores = min(cores, host.cores())
-        self.apart = apart
+        self.cores = max(1, min(cores, host.cores() - crowd))
+        self.apart = apart and not crowd
+        self.crowd = crowd
 
     def rank(self):
         """The widest first, and of those the longest: what is left at the end is short and fits anywhere."""
-        return -self.cores, LONGEST.index(self.name) if self.name in LONGEST else len(LONGEST)
+        return -self.cores, not self.crowd, LONGEST.index(self.name) if self.name in LONGEST else len(LONGEST)
+
+    def fits(self, free, others):
+        return self.cores <= free and not (self.crowd and any(other.crowd for other in others))
 
     def run(self, cores):
         """On these cores, which what it starts inherits: they are a matter of the thread."""
@@ -175,9 +181,10 @@ class Suites:
                 program = os.path.splitext(os.path.basename(source))[0]
                 listed.append(Suite(f"host {program}", lambda name, p=program: self._program(name, p), apart=kind != "tsan"))
         for harts in self.settings.harts(GUEST_HARTS):
-            listed.append(Suite(f"guest {harts} hart{'s' if harts > 1 else ''}", lambda name, n=harts: self._guest(name, n), harts))
-        listed.append(Suite("guest each kernel.heap", self._guest_heaps, HEAP_HARTS))
-        listed.append(Suite("guest ipi=imsic", self._guest_imsic, max(self.settings.harts(IMSIC_HARTS))))
+            listed.append(Suite(f"guest {harts} hart{'s' if harts > 1 else ''}", lambda name, n=harts: self._guest(name, n), harts,
+                                crowd=harts > 1))
+        listed.append(Suite("guest each kernel.heap", self._guest_heaps, HEAP_HARTS, crowd=True))
+        listed.append(Suite("guest ipi=imsic", self._guest_imsic, max(self.settings.harts(IMSIC_HARTS)), crowd=True))
         for path in sorted(glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))):
             module = os.path.splitext(os.path.basename(path))[0]
             listed.append(Suite(f"e2e {module}", lambda name, p=path: self._python(name, p), E2E_HARTS.get(module, 1)))
@@ -342,13 +349,13 @@ def _run_all(suites, processes, report):
         try:
             while waiting or running:
                 for suite in [*waiting]:
-                    if suite.cores <= len(free):
+                    if suite.fits(len(free), [other for other, _ in running.values()]):
                         waiting.remove(suite)
                         cores, free = free[:suite.cores], free[suite.cores:]
-                        running[pool.submit(suite.run, cores if suite.apart else everywhere)] = cores
+                        running[pool.submit(suite.run, cores if suite.apart else everywhere)] = suite, cores
                 done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
-                    free += running.pop(future)
+                    free += running.pop(future)[1]
                     report.add(future.result())
         except BaseException:
             # Leaving the block waits for what is under way: end that, and begin nothing more.
