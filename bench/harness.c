@@ -16,6 +16,7 @@
 #include "lib/stats.h"
 #include "lib/string.h"
 #include "mm/memory.h"
+#include "mm/vm/kernel_spaces.h"
 #include "smp/call.h"
 
 /* Each trial warms up for a quarter of its length: caches are full and code is translated after a tenth of that. */
@@ -280,13 +281,13 @@ static int make_subject(struct bench_run *run, size_t nframes_max)
 {
     return run->variant.heap    ? make_heap(run, nframes_max)
            : run->variant.frame ? make_arena(run, run->variant.frame, run->variant.lock, nframes_max)
+           : run->variant.vm    ? vm_begin(run)
                                 : 0;
 }
 
-static int prepare_run(struct bench_run *run, size_t nframes_max)
+static void prepare_harts(struct bench_run *run)
 {
-    int error = make_subject(run, nframes_max);
-    if (!error && run->variant.heap)
+    if (run->variant.heap)
         record_start(&run->heap);
     barrier_init(&run->barrier, run->nharts);
     nbuffers = 0;
@@ -301,7 +302,15 @@ static int prepare_run(struct bench_run *run, size_t nframes_max)
         for (unsigned kind = 0; kind < BENCH_LATENCIES; kind++)
             histogram_reset(hart->latency[kind]);
     }
-    return error ? error : run->workload->setup ? run->workload->setup(run) : 0;
+}
+
+static int prepare_run(struct bench_run *run, size_t nframes_max)
+{
+    int error = make_subject(run, nframes_max);
+    if (error)
+        return error;
+    prepare_harts(run);
+    return run->workload->setup ? run->workload->setup(run) : 0;
 }
 
 /* The trial with the median throughput stands for all. */
@@ -357,8 +366,6 @@ static int inspect_arena(struct bench_run *run, struct bench_result *result, str
 {
     if (run->variant.heap)
         return inspect_heap(run, result, why);
-    if (run->variant.vm)
-        return vm_inspect(run, why);
     if (!run->variant.frame)
         return 0;
     result->misuses = atomic_load_explicit(&run->arena.misuse_count, memory_order_relaxed);
@@ -383,14 +390,49 @@ static int inspect_model(const struct bench_result *result, struct writer *why)
     return rescues || stale ? ERR_CORRUPT : 0;
 }
 
+static int measure(
+    struct bench_run *run, const struct bench_plan *plan, struct bench_result *result, struct writer *why)
+{
+    static struct trial trials[TRIALS_MAX]; /* too large for a stack */
+    const struct workload *workload = run->workload;
+    struct trial discarded;
+    uint64_t span = clock_kind() == CLOCK_MODEL ? plan->trial_cycles : clock_hz() / 1000 * plan->trial_ms;
+    int error = prepare_run(run, plan->arena_frames);
+    if (error) {
+        writer_format(why, "setup: %s", error_text(error));
+        return error;
+    }
+    model_label(plan->label);
+    memory_watch(run);
+    if (plan->ready)
+        plan->ready(run);
+    for (unsigned i = 0; i < plan->trials; i++)
+        run_trial(run, span, false, &trials[i]);
+    model_label(0);
+    run_trial(run, span, true, &discarded);
+    if (run->variant.heap)
+        record_stop(&run->heap); /* what teardown frees is not the workload's doing */
+    choose(trials, plan->trials, result);
+    collect_latencies(run, result);
+    memory_inspect(run, &result->memory);
+    if (workload->conclude)
+        workload->conclude(run);
+    result->nfigures = run->nfigures;
+    memcpy(result->figures, run->figures, sizeof(result->figures));
+    error = workload->check ? workload->check(run, why) : 0;
+    if (workload->teardown)
+        workload->teardown(run);
+    result->model[MODEL_STAT_STALE] = run->stale; /* of all regions: none may have any */
+    int arena_error = inspect_arena(run, result, why);
+    return error ? error : arena_error ? arena_error : inspect_model(result, why);
+}
+
 int bench_measure(const struct workload *workload, struct bench_variant variant, unsigned nharts,
     const struct bench_plan *plan, struct bench_result *result, struct writer *why)
 {
     static struct bench_run run; /* one at a time; too large for a stack */
-    static struct trial trials[TRIALS_MAX];
-    struct trial discarded;
-    uint64_t span = clock_kind() == CLOCK_MODEL ? plan->trial_cycles : clock_hz() / 1000 * plan->trial_ms;
-
+    char text[100];
+    struct buffer_writer lost;
     memset(result, 0, sizeof(*result));
     memset(&run, 0, sizeof(run));
     run.workload = workload;
@@ -398,31 +440,18 @@ int bench_measure(const struct workload *workload, struct bench_variant variant,
     run.nharts = nharts;
     run.seed = plan->seed;
     run.harts = bench_harts;
-    int error = prepare_run(&run, plan->arena_frames);
+    kernel_spaces_drain();
+    int error = memory_move();
     if (error) {
-        writer_format(why, "setup: %s", error_text(error));
+        writer_format(why, "memory: %s", error_text(error));
         return error;
     }
-    memory_watch(&run);
-    if (plan->ready)
-        plan->ready(&run);
-    for (unsigned i = 0; i < plan->trials; i++)
-        run_trial(&run, span, false, &trials[i]);
-    model_label(0);
-    run_trial(&run, span, true, &discarded);
-    if (variant.heap)
-        record_stop(&run.heap); /* what teardown frees is not the workload's doing */
-    choose(trials, plan->trials, result);
-    result->model[MODEL_STAT_STALE] = run.stale; /* of all trials: none may have any */
-    collect_latencies(&run, result);
-    memory_inspect(&run, &result->memory);
-    if (workload->conclude)
-        workload->conclude(&run);
-    result->nfigures = run.nfigures;
-    memcpy(result->figures, run.figures, sizeof(result->figures));
-    error = workload->check ? workload->check(&run, why) : 0;
-    if (workload->teardown)
-        workload->teardown(&run);
-    int arena_error = inspect_arena(&run, result, why);
-    return error ? error : arena_error ? arena_error : inspect_model(result, why);
+    error = measure(&run, plan, result, why);
+    if (variant.vm)
+        vm_end();
+    buffer_writer_init(&lost, text, sizeof(text));
+    int memory_error = memory_return(&lost.writer);
+    if (memory_error)
+        writer_format(why, "%s%s", error ? ", and " : "", text);
+    return error ? error : memory_error;
 }

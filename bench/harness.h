@@ -13,6 +13,7 @@ struct bench_plan {
     uint64_t trial_ms; /* under other clocks than the model's */
     uint64_t trial_cycles; /* under the model's */
     uint64_t seed;
+    uint64_t label; /* what reports call the trials: model_label() */
     size_t arena_frames; /* of the arena, no more than so many; 0: all that there are */
     void (*ready)(struct bench_run *run); /* called when all is set up; NULL: nobody wants to know */
 };

@@ -113,7 +113,7 @@ static void measure_point(const struct bench_point *point, void *argument)
     plan.ready = progress->for_people ? NULL : map_report;
     if (!progress->for_people)
         report_begin(point);
-    model_label(point->number);
+    plan.label = point->number;
     int error = bench_measure(point->workload, point->variant, point->nharts, &plan, &result, &why.writer);
     const char *reason = error ? text : NULL;
     if (progress->for_people)

@@ -3,8 +3,7 @@
  * a hart, or one a hart. The program makes its threads and pins them, each pauses, and from then on a hart's share of a
  * trial is to resume its thread with the address of its block (bench/user/share.h), which says what to do.
  *
- * Nothing of it is the harness's own allocator's: frames come from the kernel's, and as many must be free in the end as
- * were before.
+ * What there is of spaces is made anew for each, so all begin in the same state.
  */
 #include "bench/vm.h"
 #include "arch/console.h"
@@ -20,8 +19,6 @@
 #include "mm/memory.h"
 #include "mm/vm/kernel_map.h"
 #include "mm/vm/kernel_spaces.h"
-#include "smp/call.h"
-#include "smp/epoch.h"
 #include "smp/shootdown.h"
 
 #define PROGRAM "bench"
@@ -43,31 +40,7 @@ struct vm_state {
     struct vm_hart harts[HART_MAX];
 };
 
-/* As it was before the data point, whose state is gone when they are looked at again. */
-static struct {
-    struct vm_design design;
-    size_t free_frames;
-} before;
-
-static void settle_hart(void *unused)
-{
-    (void)unused;
-    shootdown_drain();
-}
-
-/* Nothing is deferred any more. */
-static void settle(void)
-{
-    smp_call(hart_mask_first(hart_count()), settle_hart, NULL);
-    epoch_drain();
-}
-
-size_t vm_free_frames(void)
-{
-    settle();
-    heap_drain(&kernel_heap);
-    return frame_free_count(&kernel_frames);
-}
+static struct vm_design design_before; /* the data point */
 
 int vm_available(struct writer *why)
 {
@@ -145,9 +118,19 @@ static int prepare_hart(struct bench_run *run, unsigned index)
     return error ? error : show_latencies(process, &place, &run->harts[index], share);
 }
 
-/* A process that begins on a hart, with so many threads on the harts from there on. All have paused then. */
-static int start_family(struct vm_state *state, unsigned hart, unsigned nthreads)
+/* Under the model that is a region, in which a stale translation is as wrong as later. */
+static int run_family(struct bench_run *run, struct family *family)
 {
+    int error = family_run(family);
+    if (clock_kind() == CLOCK_MODEL)
+        run->stale += model_stat_sum(MODEL_STAT_STALE, run->nharts);
+    return error;
+}
+
+/* A process that begins on a hart, with so many threads on the harts from there on. All have paused then. */
+static int start_family(struct bench_run *run, unsigned hart, unsigned nthreads)
+{
+    struct vm_state *state = run->state;
     char text[2][8], reason[100];
     const char *arguments[] = {PROGRAM, text[0], text[1]};
     const unsigned numbers[] = {hart, nthreads};
@@ -164,7 +147,7 @@ static int start_family(struct vm_state *state, unsigned hart, unsigned nthreads
         return ERR_NO_MEMORY;
     }
     state->nfamilies++;
-    return family_run(state->families[which]) == ERR_STATE ? 0 : ERR_STATE;
+    return run_family(run, state->families[which]) == ERR_STATE ? 0 : ERR_STATE;
 }
 
 static int start_families(struct bench_run *run)
@@ -175,20 +158,33 @@ static int start_families(struct bench_run *run)
     if (!state->common)
         return ERR_NO_MEMORY;
     if (!run->workload->vm->alone)
-        return start_family(state, 0, run->nharts);
+        return start_family(run, 0, run->nharts);
     for (unsigned i = 0; i < run->nharts && !error; i++)
-        error = start_family(state, i, 1);
+        error = start_family(run, i, 1);
     return error;
 }
 
-int vm_setup(struct bench_run *run)
+int vm_begin(struct bench_run *run)
 {
-    before.design = vm_design;
-    before.free_frames = vm_free_frames();
+    design_before = vm_design;
     vm_design = *run->variant.vm;
     kernel_spaces_settle();
     shootdown_settings.everybody = hart_mask_first(run->nharts);
     sched_use(hart_mask_first(run->nharts));
+    return kernel_spaces_renew();
+}
+
+void vm_end(void)
+{
+    kernel_spaces_end();
+    vm_design = design_before;
+    kernel_spaces_settle();
+    shootdown_settings.everybody = hart_mask_none();
+    sched_use(hart_mask_first(hart_count()));
+}
+
+int vm_setup(struct bench_run *run)
+{
     run->state = bench_buffer(sizeof(struct vm_state));
     int error = run->state ? start_families(run) : ERR_NO_MEMORY;
     for (unsigned i = 0; i < run->nharts && !error; i++)
@@ -220,13 +216,14 @@ void vm_run(struct bench_hart *hart, uint64_t rounds)
 
 /* Whatever state they are in, all processes come to their end. First all are told: while one family ends, harts run what is ready
  * of the others, too. */
-static void end_families(struct vm_state *state)
+static void end_families(struct bench_run *run)
 {
+    struct vm_state *state = run->state;
     for (unsigned i = 0; i < state->nfamilies; i++)
         for (struct process *process = state->families[i]->all; process; process = process->next_all)
             process_exit(process, NULL, STATUS_KILLED(SIGNAL_KILL));
     for (unsigned i = 0; i < state->nfamilies; i++) {
-        family_run(state->families[i]);
+        run_family(run, state->families[i]);
         family_destroy(state->families[i]);
     }
 }
@@ -235,23 +232,19 @@ void vm_teardown(struct bench_run *run)
 {
     struct vm_state *state = run->state;
     if (state) {
-        end_families(state);
+        end_families(run);
         for (unsigned i = 0; i < HART_MAX; i++)
             bench_buffer_free(state->harts[i].share);
         bench_buffer_free(state->common);
         bench_buffer_free(state);
     }
     run->state = NULL;
-    vm_design = before.design;
-    kernel_spaces_settle();
-    shootdown_settings.everybody = hart_mask_none();
-    sched_use(hart_mask_first(hart_count()));
 }
 
 int vm_check(struct bench_run *run, struct writer *why)
 {
     const struct vm_state *state = run->state;
-    settle();
+    kernel_spaces_drain();
     for (unsigned i = 0; i < run->nharts; i++) {
         const struct vm_hart *hart = &state->harts[i];
         if (hart->lost)
@@ -270,16 +263,6 @@ int vm_check(struct bench_run *run, struct writer *why)
         }
     }
     return 0;
-}
-
-int vm_inspect(struct bench_run *run, struct writer *why)
-{
-    size_t after = vm_free_frames();
-    (void)run;
-    if (after == before.free_frames)
-        return 0;
-    writer_format(why, "%zu frames were free before and %zu are", before.free_frames, after);
-    return ERR_CORRUPT;
 }
 
 /* What vm.shootdown has found, by how many others had the page. */

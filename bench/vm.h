@@ -25,10 +25,9 @@ void vm_teardown(struct bench_run *run);
 int vm_check(struct bench_run *run, struct writer *why);
 void vm_conclude(struct bench_run *run);
 
-/** vm_inspect - after teardown: no frame is lost. 0, or ERR_CORRUPT with the reason in @why. */
-int vm_inspect(struct bench_run *run, struct writer *why);
-
-/** vm_free_frames - of the kernel's, when all that anybody keeps for later has been given back. The harts are quiet. */
-size_t vm_free_frames(void);
+/** vm_begin - before everything else of a data point: its design is the kernel's. 0, or an error; then comes vm_end(), too.
+ *  vm_end - after everything else: as it was. The harts are quiet. */
+int vm_begin(struct bench_run *run);
+void vm_end(void);
 
 #endif

@@ -25,6 +25,7 @@
 #include "mm/vm/kernel_map.h"
 #include "mm/vm/kernel_spaces.h"
 #include "smp/boot.h"
+#include "smp/call.h"
 #include "smp/hart.h"
 
 /* More than QEMU's tree for 64 harts (under 64 KiB), and an end to what a broken header can claim. */
@@ -243,17 +244,23 @@ static void print_configuration(void)
     console_unlock();
 }
 
-/* On the boot hart's own stack, above a guard. */
+static void run_mode(void *unused)
+{
+    (void)unused;
+    const struct config_key *mode = config_mode();
+    int error = mode ? mode->run() : monitor_run();
+    record_report(mode ? mode->given : "monitor");
+    power_off(error != 0);
+}
+
+/* On the boot hart's own stack, above a guard. What is measured shall not depend on which hart that is. */
 static void run(void)
 {
     if (smp_start_others())
         power_off(true);
     kernel_spaces_settle();
     print_configuration();
-    const struct config_key *mode = config_mode();
-    int error = mode ? mode->run() : monitor_run();
-    record_report(mode ? mode->given : "monitor");
-    power_off(error != 0);
+    smp_hand_over(0, run_mode);
 }
 
 void kernel_main(uint64_t hart_id, uint64_t fdt_address)

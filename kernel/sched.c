@@ -3,6 +3,7 @@
 #include "arch/atomic.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
+#include "arch/model.h"
 #include "arch/panic.h"
 #include "arch/sbi.h"
 #include "arch/trap.h"
@@ -12,6 +13,7 @@
 #include "kernel/syscall.h"
 #include "lib/error.h"
 #include "mm/memory.h"
+#include "smp/barrier.h"
 #include "smp/call.h"
 #include "smp/ipi.h"
 #include "smp/shootdown.h"
@@ -25,6 +27,7 @@ struct sched_hart sched_queues[HART_MAX];
 static struct {
     hart_mask_t harts; /* that threads may use */
     const struct family *family; /* that family_run() runs */
+    struct barrier barrier; /* at the end of that */
     _Atomic uint64_t active CACHE_ALIGNED; /* that run threads now */
     _Atomic uint64_t idle CACHE_ALIGNED; /* of those, that have none: a hint */
 } sched;
@@ -335,14 +338,23 @@ hart_mask_t sched_harts(void)
     return sched.harts;
 }
 
+/* Under the model's clock programs run in virtual time, so what comes of them does not depend on the host. */
 static void run_share(void *argument)
 {
+    bool modelled = clock_kind() == CLOCK_MODEL;
+    if (modelled)
+        model_enter(hart_mask_count(sched.harts));
     sched_loop(argument);
+    if (!modelled)
+        return;
+    barrier_wait(&sched.barrier); /* who has left answers no shootdown that others wait for */
+    model_leave();
 }
 
 int family_run(struct family *family)
 {
     sched.family = family;
+    barrier_init(&sched.barrier, hart_mask_count(sched.harts));
     smp_call(sched.harts, run_share, family);
     sched.family = NULL;
     return family->root->zombie && family->all == family->root && !family->root->next_all ? 0 : ERR_STATE;

@@ -24,7 +24,8 @@ void sched_use(hart_mask_t usable);
 hart_mask_t sched_harts(void);
 
 /**
- * family_run - run a family on all harts of sched_use() until each of its threads has paused or ended.
+ * family_run - run a family on all harts of sched_use() until each of its threads has paused or ended. Under the model's clock that is
+ * a region: what comes of it depends on nothing that the host does.
  *
  * From the boot hart's thread of control; one at a time. Returns 0, or ERR_STATE when threads have paused.
  */

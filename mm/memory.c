@@ -1,7 +1,7 @@
 /*
  * The division of physical memory at boot. The largest free range is used: from its top an arena of a power
  * of two frames, at most half of the range, below it the metadata of the allocator and the heap under test, below
- * that the kernel's own frames.
+ * that the kernel's own two shares, of about the same size.
  */
 #include "mm/memory.h"
 #include "arch/console.h"
@@ -12,14 +12,25 @@
 
 #define BLOCK_BYTES ((uint64_t)PAGE_BYTES << FRAME_ORDER_MAX)
 
-/* Below this the kernel could not hold its stacks and the harness's buffers for 64 harts. */
-#define KERNEL_BYTES_MIN (6ull << 20)
+/* Below this the kernel could not hold its stacks for 64 harts in the one share, and the harness's buffers in the other; and its
+ * frames begin at a large block. */
+#define SHARE_BYTES_MIN  (4ull << 20)
+#define SHARES_BYTES_MIN (2 * (SHARE_BYTES_MIN + BLOCK_BYTES))
 
 struct frame_allocator kernel_frames;
 struct frame_refs kernel_refs;
 struct heap kernel_heap;
 
 static struct memory_plan plan;
+static struct memory_designs chosen;
+
+/* The first share's, while the kernel is in the other. */
+static struct {
+    struct frame_allocator frames;
+    struct frame_refs refs;
+    struct heap heap;
+    struct table_page *table_pages;
+} home;
 
 struct range {
     uint64_t first, end;
@@ -95,7 +106,7 @@ static int plan_arena(struct range *free, unsigned nharts)
     plan.heap_metadata_bytes = heap_metadata_bytes_max(frames, nharts);
     size_t metadata_bytes = plan.metadata_bytes + plan.heap_metadata_bytes;
     uint64_t base = ALIGN_DOWN(free->end - MIN(free->end, frames * PAGE_BYTES), BLOCK_BYTES);
-    if (frames < ARENA_FRAMES_MIN || base < free->first + metadata_bytes + KERNEL_BYTES_MIN)
+    if (frames < ARENA_FRAMES_MIN || base < free->first + metadata_bytes + SHARES_BYTES_MIN)
         return ERR_NO_MEMORY;
     plan.arena_base = paddr_to_pfn_floor(PADDR(base));
     plan.arena_frames = frames;
@@ -105,11 +116,26 @@ static int plan_arena(struct range *free, unsigned nharts)
     return 0;
 }
 
-/* From the beginning of the kernel's share on: metadata of the frame allocator, references, metadata of the heap, notes
+static struct range share_of(paddr_t first, size_t bytes)
+{
+    return (struct range){first.value, first.value + bytes};
+}
+
+static void plan_shares(struct range free)
+{
+    uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
+    uint64_t middle = ALIGN_DOWN(first + (free.end - first) / 2, BLOCK_BYTES);
+    plan.kernel_first = PADDR(first);
+    plan.kernel_bytes = middle - first;
+    plan.apart_first = PADDR(middle);
+    plan.apart_bytes = free.end - middle;
+}
+
+/* From the beginning of a share on: metadata of the frame allocator, references, metadata of the heap, notes
  * on page tables, and from the next large block on the frames. */
 static int start_kernel(struct range free, unsigned nharts, const struct memory_designs *designs)
 {
-    uint64_t first = ALIGN_UP(free.first, (uint64_t)PAGE_BYTES);
+    uint64_t first = free.first;
     /* For a few frames more than there will be: those that all this lies on. */
     size_t frames = (free.end - first) / PAGE_BYTES;
     uint64_t references =
@@ -120,8 +146,6 @@ static int start_kernel(struct range free, unsigned nharts, const struct memory_
     uint64_t base = ALIGN_UP(tables + frames * sizeof(*plan.table_pages), BLOCK_BYTES);
     if (base + BLOCK_BYTES > free.end)
         return ERR_NO_MEMORY;
-    plan.kernel_first = PADDR(first);
-    plan.kernel_bytes = free.end - first;
     int error = frame_allocator_init(&kernel_frames, designs->frame, designs->lock, "kernel",
         paddr_to_direct(PADDR(first)), paddr_to_pfn_floor(PADDR(base)), (free.end - base) / PAGE_BYTES,
         nharts);
@@ -138,16 +162,64 @@ int memory_init(const struct machine *machine, const struct fdt_range *taken, un
     const struct memory_designs *designs)
 {
     note_ram_bounds(machine);
+    chosen = *designs;
     struct range free = largest_free(machine, taken, ntaken);
     uint64_t available = free.end - free.first;
     int error = plan_arena(&free, machine->nharts);
-    if (!error)
-        error = start_kernel(free, machine->nharts, designs);
+    if (!error) {
+        plan_shares(free);
+        error = start_kernel(share_of(plan.kernel_first, plan.kernel_bytes), machine->nharts, designs);
+    }
     if (error)
         console_format(
             "error: too little RAM: the largest free range has %lu KiB; the kernel and the smallest "
             "arena need about %llu KiB (QEMU's -m, MEM= for make)\n",
-            available / 1024, (KERNEL_BYTES_MIN + BLOCK_BYTES * 3) / 1024);
+            available / 1024, (SHARES_BYTES_MIN + BLOCK_BYTES * 2) / 1024);
+    return error;
+}
+
+static void go_home(void)
+{
+    kernel_frames = home.frames;
+    kernel_refs = home.refs;
+    kernel_heap = home.heap;
+    plan.table_pages = home.table_pages;
+}
+
+int memory_move(void)
+{
+    home.frames = kernel_frames;
+    home.refs = kernel_refs;
+    home.heap = kernel_heap;
+    home.table_pages = plan.table_pages;
+    int error = start_kernel(share_of(plan.apart_first, plan.apart_bytes), kernel_frames.nharts, &chosen);
+    if (error)
+        go_home();
+    return error;
+}
+
+/* Relaxed: the harts are quiet. */
+static int inspect(struct writer *why)
+{
+    uint64_t misuses = atomic_load_explicit(&kernel_heap.misuse_count, memory_order_relaxed) +
+                       atomic_load_explicit(&kernel_frames.misuse_count, memory_order_relaxed);
+    heap_drain(&kernel_heap);
+    size_t lost = kernel_frames.nframes - frame_free_count(&kernel_frames);
+    if (lost != 0)
+        writer_format(why, "%zu of the kernel's frames have not come back", lost);
+    else if (misuses != 0)
+        writer_format(why, "%lu misuses of the kernel's heap and frames", misuses);
+    else if (frame_validate(&kernel_frames, 0) || frame_refs_validate(&kernel_refs, 0))
+        writer_puts(why, "the kernel's frames do not validate");
+    else
+        return 0;
+    return ERR_CORRUPT;
+}
+
+int memory_return(struct writer *why)
+{
+    int error = inspect(why);
+    go_home();
     return error;
 }
 

@@ -1,11 +1,14 @@
 /*
- * Physical memory of the machine: what the kernel itself allocates frames from, and the arena, a large aligned
- * piece kept free of anything else, over which allocators under test are instantiated.
+ * Physical memory of the machine: what the kernel itself allocates frames from, in two shares, and the arena, a large aligned
+ * piece kept free of anything else, over which allocators under test are instantiated. The kernel lives in its first share; while
+ * something is measured it lives in the other, which is made anew for that, so that neither addresses nor the state of its
+ * allocators depend on what has been done before.
  */
 #ifndef MM_MEMORY_H
 #define MM_MEMORY_H
 
 #include "lib/machine.h"
+#include "lib/writer.h"
 #include "mm/frame/frame_refs.h"
 #include "mm/kmalloc.h"
 #include "mm/vm/page_table.h"
@@ -24,8 +27,10 @@ struct memory_designs {
 
 struct memory_plan {
     paddr_t ram_first, ram_end; /* bounds of all RAM */
-    paddr_t kernel_first; /* the kernel's share, with metadata and references */
+    paddr_t kernel_first; /* the kernel's first share, with metadata and references */
     size_t kernel_bytes;
+    paddr_t apart_first; /* its second, behind that */
+    size_t apart_bytes;
     struct table_page *table_pages; /* one for each of the kernel's frames, zeroed */
     void *metadata; /* room for the metadata of any design over the arena */
     size_t metadata_bytes;
@@ -50,6 +55,17 @@ struct memory_plan {
  */
 int memory_init(const struct machine *machine, const struct fdt_range *taken, unsigned ntaken,
     const struct memory_designs *designs);
+
+/**
+ * memory_move - from here on the kernel's frames, their references and its heap are new ones, of the same designs, over its second
+ * share: as if nobody had ever used them. The harts are quiet. What has been allocated before is neither given back nor enlarged
+ * until memory_return(). 0 or ERR_NO_MEMORY: then nothing has changed.
+ *
+ * memory_return - they are what they were, and what was allocated in between is gone. The harts are quiet. Returns 0, or ERR_CORRUPT
+ * with the reason in @why: not all of it had come back, or it does not validate.
+ */
+int memory_move(void);
+int memory_return(struct writer *why);
 
 /** memory_plan - what memory_init() decided. */
 const struct memory_plan *memory_plan(void);

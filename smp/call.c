@@ -82,6 +82,15 @@ void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument
         cpu_relax();
 }
 
+void smp_hand_over(unsigned hart, void (*function)(void *unused))
+{
+    if (hart == hart_index())
+        function(NULL);
+    call.function = function; /* published as in smp_call() */
+    ipi_send(hart_mask_one(hart), HART_REQUEST_CALL);
+    smp_idle();
+}
+
 void smp_idle(void)
 {
     for (;;) {

@@ -11,6 +11,7 @@
 #include "arch/console.h"
 #include "arch/panic.h"
 #include "lib/error.h"
+#include "lib/string.h"
 
 /* An attempt to advance reads a line of each hart: with as many retired for each, it is about one read for every entry at
  * 32 harts; what waits on a hart's lists is at most as much again for each of three epochs, in frames half a megabyte. */
@@ -19,7 +20,8 @@
 struct epoch_hart epoch_harts[HART_MAX];
 
 /* From 2 on, so that what was retired in epoch 0, never, is ripe. On a line that is written once in many retirements. */
-_Atomic uint64_t epoch_now CACHE_ALIGNED = 2;
+#define EPOCH_FIRST 2
+_Atomic uint64_t epoch_now CACHE_ALIGNED = EPOCH_FIRST;
 
 static void try_advance(void)
 {
@@ -101,6 +103,13 @@ size_t epoch_drain(void)
         for (unsigned list = 0; list < EPOCH_LISTS; list++)
             count += free_list(&epoch_harts[i], list);
     return count;
+}
+
+void epoch_reset(void)
+{
+    epoch_drain();
+    memset(epoch_harts, 0, sizeof(epoch_harts));
+    store_relaxed(&epoch_now, EPOCH_FIRST);
 }
 
 int epoch_validate(void)

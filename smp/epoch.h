@@ -67,6 +67,9 @@ size_t epoch_collect(void);
 /** epoch_drain - free all that is retired, of every hart. The harts are quiet: none is inside, none retires. Returns how many. */
 size_t epoch_drain(void);
 
+/** epoch_reset - drain, and begin again as at boot. As epoch_drain(). */
+void epoch_reset(void);
+
 /** epoch_validate - recount. The harts are quiet. Returns 0, or ERR_CORRUPT with the finding on the console. */
 int epoch_validate(void);
 

@@ -107,6 +107,9 @@ void shootdown_quiescent(void);
 /** shootdown_drain - finish all that this hart has deferred, interrupting who is late. As shootdown_wait(). */
 void shootdown_drain(void);
 
+/** shootdown_reset - nothing has ever been deferred. All harts have drained and are quiet. */
+void shootdown_reset(void);
+
 /** shootdown_pending - how many this hart has deferred that are not done. */
 unsigned shootdown_pending(void);
 

@@ -17,6 +17,7 @@
  * that counts it.
  */
 #include "arch/atomic.h"
+#include "lib/string.h"
 #include "smp/shootdown_private.h"
 #include "trace/counter.h"
 #include "trace/inject.h"
@@ -230,6 +231,12 @@ LEAF_PATH void shootdown_quiescent(void)
 void shootdown_drain(void)
 {
     finish(own_ring(), make_pass);
+}
+
+void shootdown_reset(void)
+{
+    memset(rings, 0, sizeof(rings));
+    store_relaxed(&number.posted, 0);
 }
 
 unsigned shootdown_pending(void)
