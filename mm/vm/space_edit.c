@@ -197,7 +197,7 @@ static void changed(struct table_edit *table_edit, pte_t old, pte_t new, size_t 
 {
     struct space_edit *edit = CONTAINER_OF(table_edit, struct space_edit, edit);
     if (space_owns(old) && !space_owns(new) && !plant_due(PLANT_SPACE_LOST))
-        frame_put(edit->space->pool->refs, pte_pfn(old), 0);
+        space_put_frame(edit->space, pte_pfn(old), page);
     if (pte_is_leaf(old))
         edit->lost |= !pte_is_leaf(new) || (old.bits & ~new.bits &SPACE_RIGHTS) != 0;
     if (!edit->settling && is_own(edit, new)) {

@@ -160,7 +160,7 @@ static int replace_frame(struct fault *fault, pte_t old)
     if (solo)
         space_solo_end(space);
     if (!(old.bits & PTE_FOREIGN))
-        frame_put(space->pool->refs, pte_pfn(old), 0);
+        space_put_frame(space, pte_pfn(old), fault->page);
     counter_add(COUNTER_PAGE_COPY, 1);
     return 0;
 }

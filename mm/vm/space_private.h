@@ -3,6 +3,7 @@
 #define MM_VM_SPACE_PRIVATE_H
 
 #include "arch/atomic.h"
+#include "mm/frame/frame_quarantine.h"
 #include "mm/vm/asid.h"
 #include "mm/vm/space.h"
 #include "mm/vm/table_edit.h"
@@ -124,6 +125,14 @@ static inline pte_t space_zero_leaf(const struct space *space, uint64_t rights)
 static inline pte_t space_anon(uint64_t rights)
 {
     return pte_mark(PTE_MARK_ANON, space_bits(rights), PFN(0));
+}
+
+/* Give up the reference of a page that no hart has a translation of any more. */
+static inline void space_put_frame(const struct space *space, pfn_t pfn, size_t page)
+{
+    frame_quarantine_note(page_to_vaddr(page).value);
+    frame_put(space->pool->refs, pfn, 0);
+    frame_quarantine_note(0);
 }
 
 /* --- space_map.c --------------------------------------------------------------------------------------- */

@@ -214,12 +214,14 @@ static void test_random_calls(void **state)
     (void)state;
     for (unsigned design = 0; design < DESIGNS; design++) {
         use_design(design);
+        space_model_room = design % 3 == 1 ? 100 : 0;
         for (unsigned stream = 0; stream < 3; stream++) {
             space_model_init(&model, 8192);
             random_calls(design * 100 + stream, 3000, 50);
             space_model_finish(&model);
         }
     }
+    space_model_room = 0;
 }
 
 /* There are fewer frames than the calls want. */
@@ -228,6 +230,7 @@ static void test_random_calls_in_little_memory(void **state)
     (void)state;
     for (unsigned design = 0; design < DESIGNS; design++) {
         use_design(design);
+        space_model_room = design & 1 ? 0 : 20; /* frames in quarantine are not missing */
         space_model_init(&model, 1024);
         pfn_t held[1024];
         size_t n = 0;
@@ -242,6 +245,7 @@ static void test_random_calls_in_little_memory(void **state)
         model.scarce = false;
         space_model_finish(&model);
     }
+    space_model_room = 0;
 }
 
 /* The n-th table, or page, cannot be had, for each n. */
@@ -308,14 +312,19 @@ static void replace_often(void)
     space_model_finish(&model);
 }
 
+static void say_nothing(void)
+{
+    int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDOUT_FILENO);
+    dup2(nowhere, STDERR_FILENO);
+}
+
 /* In a process of its own, as what is found ends it. Returns whether something was. */
 static bool is_found(void (*plant)(void), unsigned design)
 {
     pid_t child = fork();
     if (child == 0) {
-        int nowhere = open("/dev/null", O_WRONLY);
-        dup2(nowhere, STDOUT_FILENO);
-        dup2(nowhere, STDERR_FILENO);
+        say_nothing();
         use_design(design);
         plant();
         copy_often();
@@ -362,6 +371,41 @@ static void test_planted_bugs_are_found(void **state)
     }
 }
 
+/* A hart that was not told stores to a frame in quarantine. In a process of its own, as that ends it. */
+static bool stale_store_is_found(bool lose)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        vaddr_t at = page_to_vaddr(MODEL_FIRST_PAGE + CORNER);
+        say_nothing();
+        use_design(3);
+        space_model_room = 16;
+        space_model_init(&model, 1024);
+        space_model_create(&model, 0);
+        space_model_map(&model, 0, CORNER, 1, RW, SPACE_FIXED);
+        space_model_become(1);
+        space_model_access(&model, 0, CORNER, PTE_W);
+        space_model_become(0);
+        tlb_lose(lose ? 1 : 0);
+        space_model_unmap(&model, 0, CORNER, 1);
+        space_model_become(1);
+        bool stored = tlb_store(at, 7);
+        frame_drain(&model.fa); /* panics, if it was */
+        _exit(stored ? 2 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    return status != 0;
+}
+
+static void test_a_stale_store_is_found_in_quarantine(void **state)
+{
+    (void)state;
+    assert_false(stale_store_is_found(false));
+    assert_true(stale_store_is_found(true));
+}
+
 #define WITH_SPACE(test) cmocka_unit_test_setup_teardown(test, setup, finish)
 
 int main(void)
@@ -376,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_random_calls_in_little_memory),
         cmocka_unit_test(test_injected_failures),
         cmocka_unit_test(test_planted_bugs_are_found),
+        cmocka_unit_test(test_a_stale_store_is_found_in_quarantine),
     };
     return cmocka_run_group_tests_name("space", tests, NULL, NULL);
 }

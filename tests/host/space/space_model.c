@@ -27,6 +27,23 @@ static uint8_t *frames_memory(void)
     return memory;
 }
 
+size_t space_model_room;
+
+static void damaged(const struct frame_damage *damage)
+{
+    panic("frame %#llx, shown at %#llx, was written to in quarantine",
+        (unsigned long long)pfn_to_paddr(damage->pfn).value, (unsigned long long)damage->vaddr);
+}
+
+static void attach_quarantine(struct space_model *model)
+{
+    if (space_model_room == 0)
+        return;
+    size_t bytes = frame_quarantine_bytes(MODEL_HARTS, space_model_room);
+    model->queues = aligned_alloc(CACHE_LINE_BYTES, ALIGN_UP(bytes, (size_t)CACHE_LINE_BYTES));
+    frame_quarantine_attach(&model->quarantine, &model->fa, model->queues, space_model_room, damaged);
+}
+
 /* Of one model at a time. */
 static struct space_model *running;
 
@@ -66,6 +83,7 @@ void space_model_init(struct space_model *model, size_t nframes)
     ASSERT(frame_allocator_init(&model->fa, ops, &lock_ttas, "space", metadata, BASE, nframes, MODEL_HARTS) ==
            0);
     frame_refs_init(&model->refs, &model->fa, counts);
+    attach_quarantine(model);
     size_t pages_bytes = nframes * sizeof(struct table_page);
     struct table_page *pages = aligned_alloc(CACHE_LINE_BYTES, pages_bytes);
     memset(pages, 0, pages_bytes);
@@ -108,6 +126,9 @@ void space_model_finish(struct space_model *model)
     frame_free(&model->fa, model->pool.user, 0);
     space_pool_destroy(&model->pool);
     page_table_destroy(&model->kernel);
+    if (model->queues)
+        frame_quarantine_detach(&model->quarantine);
+    free(model->queues);
     free(model->fa.metadata);
     free(model->refs.extra);
     free(model->tables.pages);

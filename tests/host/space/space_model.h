@@ -7,6 +7,7 @@
 #define TESTS_HOST_SPACE_SPACE_MODEL_H
 
 #include "lib/rng.h"
+#include "mm/frame/frame_quarantine.h"
 #include "mm/vm/space.h"
 #include "smp/shootdown.h"
 
@@ -37,6 +38,8 @@ struct space_model {
     struct space_pool pool;
     struct frame_refs refs;
     struct frame_allocator fa;
+    struct frame_quarantine quarantine;
+    void *queues; /* NULL: there is no quarantine */
     struct table_source tables;
     struct page_table kernel;
     pfn_t frames; /* the kernel's */
@@ -46,6 +49,10 @@ struct space_model {
     struct model_space spaces[MODEL_SPACES];
     bool scarce; /* calls may find no memory */
 };
+
+/* Freed frames that wait in quarantine for each hart of models that begin from now on; 0: there is none. One that was written to
+ * meanwhile is a panic. */
+extern size_t space_model_room;
 
 /** space_model_init - no space yet; a design is in force. @nframes: the machine has, up to 8192 */
 void space_model_init(struct space_model *model, size_t nframes);
