@@ -13,6 +13,7 @@
 #include "kernel/futex.h"
 #include "kernel/initrd.h"
 #include "kernel/monitor.h"
+#include "kernel/quarantine.h"
 #include "kernel/record.h"
 #include "kernel/shootdown_keys.h"
 #include "kernel/sched.h"
@@ -278,6 +279,8 @@ void kernel_main(uint64_t hart_id, uint64_t fdt_address)
     divide_memory(fdt);
     if (record_prepare())
         give_up("no memory to record so many calls of a heap");
+    if (quarantine_prepare())
+        give_up("no memory for so many frames in quarantine");
     map_kernel();
     hart_move_to_stacks(run);
 }

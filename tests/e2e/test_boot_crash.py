@@ -77,6 +77,15 @@ class CrashTest(support.TestCase):
         for part in ("hart 1: instruction page fault (scause 12)", "crash_among_talkers+"):
             self.assertIn(part, done.out)
 
+    def test_a_store_to_a_freed_frame_is_told(self):
+        """As of a hart that has missed a shootdown. The frame is in quarantine, if there is one."""
+        for words in ("crash=freed", "crash=freed kernel.quarantine=1"):
+            done = boot(words, 2)
+            self.assertEqual(done.status, 1, str(done))
+            self.assertRegex(done.out, r"panic: hart 1: frame 0x\w+, which hart 1 has freed, was written to: 0x7 at offset 0x48, expected 0xa5")
+        self.assertNotIn("panic", boot("poweroff=1 kernel.quarantine=1024", 8).out)
+        self.assertIn("kernel.quarantine=1025", boot("poweroff=1 kernel.quarantine=1025", 1).out)
+
     def test_too_many_harts_or_words_fail(self):
         for arguments, harts, reason in (("poweroff=1", 65, "more than 64 harts"),
                                          ("bench=" + "x" * 1100, 1, "bootargs too long")):

@@ -5,6 +5,7 @@
 #include "kernel/config.h"
 #include "lib/error.h"
 #include "lib/string.h"
+#include "mm/memory.h"
 #include "smp/call.h"
 #include "smp/lock.h"
 
@@ -57,6 +58,15 @@ static void faults_while_panicking(void)
     panic("%s", (const char *)8);
 }
 
+/* As by a translation that a hart should have forgotten. */
+static void writes_freed_frame(void)
+{
+    pfn_t pfn = frame_alloc(&kernel_frames, 0, 0);
+    frame_free(&kernel_frames, pfn, 0);
+    *(volatile uint64_t *)((char *)pfn_to_direct(pfn) + 72) = 7;
+    frame_drain(&kernel_frames);
+}
+
 static void crash_among_talkers(void *unused);
 
 /* Every hart waits for a lock that is never given back. Without a model this hangs. */
@@ -81,6 +91,7 @@ static const struct kind {
     {"stack", crash_among_talkers, loses_its_stack},
     {"text", crash_among_talkers, writes_text},
     {"data", crash_among_talkers, executes_data},
+    {"freed", crash_among_talkers, writes_freed_frame},
     {"deadlock", deadlock, NULL},
 };
 
@@ -117,5 +128,5 @@ static int run_crash(void)
 }
 
 CONFIG_KEY(crash_key, .name = "crash",
-    .valid = "panic, fault, nested, overflow, stack, text, data or deadlock", .initial = "panic",
+    .valid = "panic, fault, nested, overflow, stack, text, data, freed or deadlock", .initial = "panic",
     .apply = apply_crash, .run = run_crash);

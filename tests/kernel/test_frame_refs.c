@@ -111,8 +111,18 @@ static void share_frames_of(struct frame_refs *refs, void (*work)(void *))
 TEST(frame_refs_harts_share_kernel_frames)
 {
     CHECK(kernel_refs.nframes == kernel_frames.nframes);
-    share_frames_of(&kernel_refs, leave_together);
     share_frames_of(&kernel_refs, copy_on_write);
+}
+
+/* Of a design that leaves free frames as they are, and without a quarantine. */
+TEST(frame_refs_the_last_sees_what_all_have_written)
+{
+    static _Atomic uint32_t counts[TEST_FRAMES] CACHE_ALIGNED;
+    const struct memory_plan *plan = memory_plan();
+    CHECK(frame_allocator_init(&arena, frame_allocator_find("hartcache"), &lock_ttas, "test", plan->metadata,
+              plan->arena_base, TEST_FRAMES, hart_count()) == 0);
+    frame_refs_init(&arena_refs, &arena, counts);
+    share_frames_of(&arena_refs, leave_together);
 }
 
 TEST(frame_refs_harts_share_every_design)
