@@ -32,7 +32,7 @@ struct stress stress;
 
 /* The last one is behind all slices of a design of virtual memory. */
 static const char *const slice_names[SLICE_KINDS + 1] = {
-    "mixed", "brim", "exhaust", "share", "small", "mixed", "shared", "own", "the end"};
+    "mixed", "brim", "exhaust", "share", "small", "mixed", "shared", "own", "watched", "the end"};
 
 static bool of_heap(void)
 {

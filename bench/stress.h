@@ -1,5 +1,6 @@
 /* What the parts of the stress run share: stress.c has the slices, stress_hands.c what a hart does in one, stress_heap.c
- * the same for heaps, stress_vm.c for virtual memory. */
+ * the same for heaps, stress_vm.c for virtual memory,
+ * stress_watch.c looks for translations that outlive their pages. */
 #ifndef BENCH_STRESS_H
 #define BENCH_STRESS_H
 
@@ -27,6 +28,7 @@ enum slice_kind {
     SLICE_HEAP_MIXED, /* of a heap: blocks of up to a MiB, until there is no memory */
     SLICE_VM_SHARED, /* of virtual memory: all harts in one space */
     SLICE_VM_OWN, /* of virtual memory: each in its own */
+    SLICE_VM_WATCHED, /* of virtual memory: in one space, which one changes, and the others look */
     SLICE_KINDS
 };
 
@@ -108,6 +110,30 @@ void stress_vm_inspect(void);
 void stress_vm_begin(void);
 void stress_vm_end(void);
 void stress_vm_step(struct stress_hart *hart, uint64_t bits);
+
+/** stress_vm_writer - who can have written a word, and where (@vaddr): a hart, or HART_MAX. */
+unsigned stress_vm_writer(uint32_t word, uint64_t *vaddr);
+
+/** stress_watch_prepare, stress_watch_finish - memory for the quarantine of the arena's frames, and its end. 0 or ERR_NO_MEMORY.
+ *  stress_watch_open, stress_watch_close - frames that are freed wait in it; the harts are quiet. */
+int stress_watch_prepare(void);
+void stress_watch_finish(void);
+void stress_watch_open(void);
+void stress_watch_close(void);
+
+/** stress_watch_begin - this hart has had nothing mapped so far. stress_watch_note - it has, and read there. */
+void stress_watch_begin(void);
+void stress_watch_note(uint64_t vaddr);
+
+/** stress_watch_word - a word that was read, of whomever: whether it is of a frame in quarantine, which is a failure. */
+bool stress_watch_word(uint64_t vaddr, uint32_t word);
+
+/** stress_watch_round - touch all that the hart has had mapped. */
+void stress_watch_round(struct stress_hart *hart);
+
+/** stress_watch_step - between two steps: a round through what the hart has had mapped, if it is time for one. Whether there is room for
+ *  more frames in quarantine; if not, the hart has nothing to do but rounds. */
+bool stress_watch_step(struct stress_hart *hart);
 
 /** stress_make_account - what the harts hold. They are quiet. */
 void stress_make_account(struct stress_account *account);

@@ -2,32 +2,18 @@
  * The slices of the stress run about virtual memory: all harts map, touch, protect, discard and unmap pages and fork, in one space
  * or each in its own, over every design. Each hart keeps a list of what it should find in pages of its own, some of which lie
  * between those of other harts; in all others, what anybody may have written is known by the page, so a translation that
- * outlives its page is seen as the contents of another. Spaces have their frames from the arena, which is small: calls that fail
- * for want of memory must have changed nothing, and in the end all frames are back.
+ * outlives its page is seen as the contents of another, or as a frame's in quarantine (stress_watch.c). Spaces have their frames
+ * from the arena, which is small: calls that fail for want of memory must have changed nothing, and in the end all frames are
+ * back (stress_vm_slices.c).
  */
-#include "arch/panic.h"
 #include "arch/uaccess.h"
-#include "bench/stress.h"
-#include "bench/vm_select.h"
+#include "bench/stress_vm.h"
 #include "lib/error.h"
 #include "lib/string.h"
-#include "mm/memory.h"
-#include "mm/vm/kernel_map.h"
-#include "mm/vm/kernel_spaces.h"
 #include "mm/vm/space.h"
-#include "smp/call.h"
-#include "smp/epoch.h"
 #include "smp/shootdown.h"
 
-/* A hart's own pages: some next to those of other harts, in the same tables, 2 MiB that it has alone, and single ones in tables
- * that have nothing but such pages, and so come and go. */
-#define NEAR_PAGES 48
-#define FAR_PAGES  512
-#define LONE_PAGES 4
-#define LONE_FIRST (NEAR_PAGES + FAR_PAGES)
-#define OWN_PAGES  (LONE_FIRST + LONE_PAGES)
-
-/* And some of which everybody does what it likes: few, so that harts meet there. */
+/* Pages of which everybody does what it likes: few, so that harts meet there. */
 #define COMMON_PAGES 4
 
 /* Accesses in a row to those, with no change in between that would make the hart forget what it remembers. */
@@ -45,27 +31,6 @@
 
 #define RW (PTE_R | PTE_W)
 
-/* What a page should be. */
-struct own_page {
-    bool mapped;
-    uint8_t rights;
-    uint32_t value; /* its first word; 0: nobody has written to it */
-};
-
-struct stress_vm_hart {
-    struct space *space;
-    uint32_t serial;
-    struct own_page pages[OWN_PAGES];
-} CACHE_ALIGNED;
-
-static struct {
-    struct table_source tables;
-    struct space_pool pool;
-    struct table_page *table_pages;
-    struct stress_vm_hart *harts;
-    unsigned nspaces;
-} vm;
-
 /* --- words that say whose they are --- */
 
 #define COMMON_OWNER 0xff
@@ -81,6 +46,12 @@ static bool belongs(uint32_t value, unsigned owner, size_t page)
     return value == 0 || (value & ~0xfffu) == tag_of(owner, page);
 }
 
+/* What a hart writes to a page that is not its own says who it was. */
+static uint32_t foreign_word(unsigned owner, size_t page, uint64_t number)
+{
+    return tag_of(owner, page) | hart_index() << 6 | (number & 63);
+}
+
 static uint64_t address_of(unsigned owner, size_t page)
 {
     if (owner == COMMON_OWNER)
@@ -89,6 +60,17 @@ static uint64_t address_of(unsigned owner, size_t page)
         return LONE_BASE + (page - LONE_FIRST) * LONE_STRIDE + owner * PAGE_BYTES;
     return page < NEAR_PAGES ? NEAR_BASE + (owner * NEAR_PAGES + page) * PAGE_BYTES
                              : FAR_BASE + owner * FAR_STRIDE + (page - NEAR_PAGES) * PAGE_BYTES;
+}
+
+unsigned stress_vm_writer(uint32_t word, uint64_t *vaddr)
+{
+    unsigned owner = word >> 24;
+    size_t page = word >> 12 & 0xfff;
+    if (page >= (owner == COMMON_OWNER ? COMMON_PAGES : OWN_PAGES) ||
+        (owner != COMMON_OWNER && owner >= hart_count()))
+        return HART_MAX;
+    *vaddr = address_of(owner, page);
+    return owner == COMMON_OWNER ? word >> 6 & 63 : owner;
 }
 
 /* --- what a hart does --- */
@@ -103,13 +85,15 @@ static bool is_excused(struct space *space, uint64_t vaddr, uint64_t access)
 static void touch_own(struct stress_hart *hart, size_t page, bool write)
 {
     unsigned self = hart_index();
-    struct stress_vm_hart *own = &vm.harts[self];
+    struct stress_vm_hart *own = &stress_vm.harts[self];
     struct own_page *expected = &own->pages[page];
     uint64_t vaddr = address_of(self, page);
     uint32_t value = write ? tag_of(self, page) | (++own->serial & 0xfff) : 0;
     bool allowed = expected->mapped && expected->rights & (write ? PTE_W : PTE_R);
     int error = write ? user_store_word(vaddr, value) : user_load_word(vaddr, &value);
     hart->checks++;
+    if (error == 0)
+        stress_watch_note(vaddr);
     if (error == 0 && !allowed)
         stress_fail("%s page %zu (%#lx) succeeded, which is %s", write ? "writing to" : "reading", page,
             vaddr, expected->mapped ? "forbidden" : "not mapped");
@@ -118,19 +102,24 @@ static void touch_own(struct stress_hart *hart, size_t page, bool write)
             error_text(space_fault(space_current(), VADDR(vaddr), write ? PTE_W : PTE_R)));
     else if (error == 0 && write)
         expected->value = value;
-    else if (error == 0 && value != expected->value)
+    else if (error == 0 && value != expected->value && !stress_watch_word(vaddr, value))
         stress_fail("page %zu (%#lx) has %#x and not %#x", page, vaddr, value, expected->value);
 }
 
 /* A page of somebody else's, or of nobody's: whether it is there is not known, but whose contents it has is. */
 static void touch_other(struct stress_hart *hart, unsigned owner, size_t page, bool write)
 {
-    uint32_t value = tag_of(owner, page) | (uint32_t)(hart->operations & 0xfff);
+    uint32_t value = foreign_word(owner, page, hart->operations);
     uint64_t vaddr = address_of(owner, page);
     hart->checks++;
-    if (write)
+    if (write) {
         user_store_word(vaddr, value);
-    else if (user_load_word(vaddr, &value) == 0 && !belongs(value, owner, page))
+        return;
+    }
+    if (user_load_word(vaddr, &value))
+        return;
+    stress_watch_note(vaddr);
+    if (!belongs(value, owner, page) && !stress_watch_word(vaddr, value))
         stress_fail("page %zu of %u (%#lx) has %#x, which is another's", page, owner, vaddr, value);
 }
 
@@ -168,7 +157,7 @@ static int change_range(
 static void change_own(enum change change, size_t first, size_t count, uint64_t rights)
 {
     static const char *const names[] = {"mapping", "unmapping", "protecting", "discarding"};
-    struct stress_vm_hart *own = &vm.harts[hart_index()];
+    struct stress_vm_hart *own = &stress_vm.harts[hart_index()];
     bool may_fail = change >= PROTECT && !is_whole(own, first, count);
     int error = change_range(own->space, change, address_of(hart_index(), first), count, rights);
     expect(error, may_fail ? ERR_RANGE : 0, names[change]);
@@ -187,7 +176,7 @@ static void change_own(enum change change, size_t first, size_t count, uint64_t 
 /* The child has what the parent has, and what it writes is its own. */
 static void fork_and_look(struct stress_hart *hart, uint64_t bits)
 {
-    struct stress_vm_hart *own = &vm.harts[hart_index()];
+    struct stress_vm_hart *own = &stress_vm.harts[hart_index()];
     struct space *parent = own->space, *child;
     uint32_t serial = own->serial;
     struct own_page was[CHILD_WRITES];
@@ -258,6 +247,34 @@ static void step_in_common(struct stress_hart *hart, uint64_t bits)
     }
 }
 
+/* One hart changes pages that all others look at, and that is all that makes those forget anything: who misses it is still using
+ * what it should have forgotten when the frame is free. */
+static void step_watched(struct stress_hart *hart, uint64_t bits)
+{
+    size_t page = bits % COMMON_PAGES;
+    vaddr_t vaddr = VADDR(address_of(COMMON_OWNER, page));
+    if (stress.slice % hart_count() != hart_index()) {
+        for (size_t i = 0; i < COMMON_PAGES; i++)
+            touch_other(hart, COMMON_OWNER, i, (bits >> 8 & 31) == i);
+        stress_watch_round(hart);
+        return;
+    }
+    if (shootdown_pending() >
+        0) { /* until harts have passed: what is mapped there now would interrupt them */
+        shootdown_quiescent();
+        return;
+    }
+    /* With frames at once: the page of zeros is never free. */
+    if (space_map(space_current(), &vaddr, PAGE_BYTES, RW, SPACE_NOREPLACE | SPACE_POPULATE) != ERR_EXISTS)
+        stress_watch_round(hart); /* the others look meanwhile, too */
+    else if (vm_design.shootdown->lazy || bits >> 40 & 1) /* all else makes everybody forget at once */
+        space_unmap(space_current(), vaddr, PAGE_BYTES);
+    else if (bits >> 41 & 1)
+        space_discard(space_current(), vaddr, PAGE_BYTES);
+    else
+        space_map(space_current(), &vaddr, PAGE_BYTES, RW, SPACE_FIXED | SPACE_POPULATE);
+}
+
 void stress_vm_step(struct stress_hart *hart, uint64_t bits)
 {
     static const uint8_t rights[] = {RW, RW, PTE_R, 0};
@@ -266,6 +283,14 @@ void stress_vm_step(struct stress_hart *hart, uint64_t bits)
     size_t most = far ? LONE_FIRST - first : NEAR_PAGES - first;
     size_t count = 1 + (bits >> 12) % MIN(most, (size_t)(far && bits >> 37 & 7 ? 16 : FAR_PAGES));
     hart->operations++;
+    if (bits >> 20 & 1)
+        shootdown_quiescent(); /* as in a system call; else whoever has deferred something may have to interrupt */
+    if (!stress_watch_step(hart))
+        return;
+    if (stress.kind == SLICE_VM_WATCHED) {
+        step_watched(hart, bits);
+        return;
+    }
     if (bits >> 61 > 1 && stress.kind == SLICE_VM_SHARED) {
         step_in_common(hart, bits);
         return;
@@ -288,103 +313,4 @@ void stress_vm_step(struct stress_hart *hart, uint64_t bits)
         break;
     default: touch_own(hart, first, bits >> 30 & 1);
     }
-}
-
-/* --- slices --- */
-
-void stress_vm_begin(void)
-{
-    space_enter(vm.harts[hart_index()].space);
-}
-
-void stress_vm_end(void)
-{
-    space_leave();
-}
-
-static pfn_t take_table(struct table_source *source)
-{
-    (void)source;
-    return frame_alloc(&stress.arena, 0, FRAME_ZERO);
-}
-
-static void give_table(struct table_source *source, pfn_t pfn)
-{
-    (void)source;
-    frame_free(&stress.arena, pfn, 0);
-}
-
-/* Spaces for a slice: one for all, or one each. */
-void stress_vm_make(void)
-{
-    vm.nspaces = stress.kind == SLICE_VM_SHARED ? 1 : hart_count();
-    for (unsigned i = 0; i < hart_count(); i++) {
-        struct stress_vm_hart *hart = &vm.harts[i];
-        *hart = (struct stress_vm_hart){.space = vm.harts[0].space};
-        if (i < vm.nspaces && space_create(&vm.pool, &hart->space))
-            panic("stress: no memory for %u spaces", vm.nspaces);
-    }
-}
-
-static void settle_hart(void *unused)
-{
-    (void)unused;
-    shootdown_drain();
-}
-
-/* Nothing is deferred any more. */
-static void settle(void)
-{
-    smp_call(hart_mask_first(hart_count()), settle_hart, NULL);
-    epoch_drain();
-}
-
-void stress_vm_inspect(void)
-{
-    settle();
-    for (unsigned i = 0; i < vm.nspaces; i++)
-        if (space_validate(vm.harts[i].space))
-            stress_fail("the space of hart %u does not validate", i);
-}
-
-void stress_vm_drop(void)
-{
-    for (unsigned i = 0; i < vm.nspaces; i++)
-        space_put(vm.harts[i].space);
-    vm.nspaces = 0;
-    settle();
-}
-
-void stress_vm_open(const struct vm_design *design)
-{
-    vm_design = *design;
-    kernel_spaces_settle();
-    vm.tables = (struct table_source){take_table, give_table, vm.table_pages, stress.arena.base};
-    vm.pool = (struct space_pool){.refs = &stress.refs,
-        .tables = &vm.tables,
-        .kernel = &kernel_table,
-        .nharts = hart_count(),
-        .user = kernel_spaces.user};
-    if (space_pool_init(&vm.pool))
-        panic("stress: no memory for a pool of spaces");
-}
-
-void stress_vm_close(void)
-{
-    space_pool_destroy(&vm.pool);
-    if (frame_validate(&stress.arena, 0) || frame_refs_validate(&stress.refs, 0))
-        stress_fail("frames are lost, or their references");
-}
-
-int stress_vm_prepare(void)
-{
-    vm.table_pages = bench_buffer(STRESS_FRAMES_MAX * sizeof(*vm.table_pages));
-    vm.harts = bench_buffer(hart_count() * sizeof(*vm.harts));
-    return vm.table_pages && vm.harts ? 0 : ERR_NO_MEMORY;
-}
-
-void stress_vm_finish(void)
-{
-    bench_buffer_free(vm.table_pages);
-    bench_buffer_free(vm.harts);
 }

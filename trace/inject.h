@@ -52,11 +52,11 @@
     X(NBBUDDY_LOCKED_TWICE, "nbbuddy_locked.twice", "every 1000th block given out stays free")               \
     X(TABLE_STALE, "table.stale", "a page table that has left the tree is changed as if it had not")         \
     X(TABLE_EARLY, "table.early", "an empty page table is freed though harts may be reading it")             \
-    X(IPI_NOFLUSH, "ipi.noflush", "every 1000th answer to posts comes without a flush")                      \
-    X(SBI_NOFLUSH, "sbi.noflush", "every 1000th call of the firmware is left out")                           \
-    X(BROADCAST_NOFLUSH, "broadcast.noflush", "every 1000th hart that is told flushes nothing")              \
-    X(LAZY_NOFLUSH, "lazy.noflush", "every 1000th hart that passes flushes nothing")                         \
-    X(LAZY_EARLY, "lazy.early", "every 1000th look at what is deferred finds that all have passed")          \
+    X(IPI_NOFLUSH, "ipi.noflush", "every third answer to posts comes without a flush")                       \
+    X(SBI_NOFLUSH, "sbi.noflush", "every third call of the firmware is left out")                            \
+    X(BROADCAST_NOFLUSH, "broadcast.noflush", "every third hart that is told flushes nothing")               \
+    X(LAZY_NOFLUSH, "lazy.noflush", "every third hart that passes flushes nothing")                          \
+    X(LAZY_EARLY, "lazy.early", "every third look at what is deferred finds that all have passed")           \
     X(SPLIT_ONEASID, "split.oneasid", "every 1000th flush of a space leaves out the ASID of U-mode")         \
     X(SPLIT_NOFLUSH, "split.noflush", "every 1000th return to U-mode without ASIDs comes without a flush")   \
     X(SPACE_LOST, "space.lost", "every 1000th frame of an unmapped page is not given back")                  \
@@ -101,7 +101,7 @@ const char *plant_name(size_t i);
 /** plant_is - whether it is the planted bug: for those that strike each time. */
 bool plant_is(enum plant plant);
 
-/** plant_due - whether the planted bug strikes now: each 1000th time that its place is passed. */
+/** plant_due - whether the planted bug strikes now: each 1000th time that its place is passed, or as its line says. */
 bool plant_due(enum plant plant);
 
 /**
