@@ -92,6 +92,16 @@ static int apply_shard(const char *value, struct writer *why)
 CONFIG_KEY(shard_key, .name = "shard", .valid = "i/n: measure the i-th of n parts of the points, from 0",
     .initial = "0/1", .apply = apply_shard);
 
+static int apply_from(const char *value, struct writer *why)
+{
+    return config_apply_number(value, 0, UINT32_MAX, &chosen.from, why);
+}
+
+CONFIG_KEY(from_key, .name = "from",
+    .valid = "the number of the first point to measure, for who starts the kernel again for what is left; 0: "
+             "measure all",
+    .initial = "0", .apply = apply_from);
+
 /* The shard of a point, by the digit sum of its number in base n (the Thue-Morse sequence, for n = 2). Neighbours
  * go to different shards, and no period of the walk, as of hart counts or allocators, falls into step with it, so
  * each shard has its share of what takes long. */
@@ -142,7 +152,7 @@ static void walk_harts(struct walk *walk)
     for (size_t i = 0; i < chosen.nharts; i++) {
         walk->point.nharts = (unsigned)chosen.harts[i];
         walk->point.number++;
-        if (shard_of(walk->point.number) != chosen.shard)
+        if (shard_of(walk->point.number) != chosen.shard || walk->point.number < chosen.from)
             continue;
         walk->visited++;
         if (walk->visit)

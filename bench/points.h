@@ -14,6 +14,8 @@ struct bench_selection {
     size_t nharts;
     uint64_t seed;
     unsigned shard, shards; /* of the chosen points only one part in so many is measured here */
+    uint64_t
+        from; /* of those, from this number on; who says so boots again for what is left (main.c). 0: all */
 };
 
 /* Locks when none are named: all kinds where locks are the subject, and elsewhere one that does not collapse when

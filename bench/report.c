@@ -190,11 +190,13 @@ void report_result(
     report_mark_end(&json);
 }
 
-void report_end(unsigned failed)
+void report_end(unsigned failed, unsigned next)
 {
     struct json json;
     report_mark_begin(&json, "end");
     json_unsigned(&json, "failed", failed);
+    if (next)
+        json_unsigned(&json, "next", next);
     report_mark_end(&json);
 }
 

@@ -14,7 +14,9 @@ void report_begin(const struct bench_point *point);
 /** report_result - a measured point. @reason: NULL when it is right, else why it is not. */
 void report_result(
     const struct bench_point *point, const struct bench_result *result, unsigned trials, const char *reason);
-void report_end(unsigned failed);
+
+/** report_end - the last word. @next: the number of the first point that is left for another boot; 0: none. */
+void report_end(unsigned failed, unsigned next);
 
 /** report_for_people - the same in one line. */
 void report_for_people(

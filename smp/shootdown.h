@@ -32,6 +32,8 @@ struct shootdown_ops {
     void (*wait)(struct shootdown *ticket);
 
     bool lazy; /* what is freed goes to shootdown_defer(); what must take effect now is sent by `ipi` */
+    bool
+        lasting; /* the firmware is left in another state than it was in: what comes next of the kind may take longer or shorter */
     bool by_table; /* the caller's mask is that of the table pages, not of the space */
 };
 

@@ -28,4 +28,6 @@ static void wait(struct shootdown *ticket)
     (void)ticket;
 }
 
-const struct shootdown_ops shootdown_sbi = {.name = "sbi", .dispatch = dispatch, .wait = wait};
+/* Of each hart the firmware has a ring of fences, and which place is next decides which lines they lie on. */
+const struct shootdown_ops shootdown_sbi = {
+    .name = "sbi", .dispatch = dispatch, .wait = wait, .lasting = true};

@@ -26,7 +26,7 @@ class FleetTest(RunnerCase):
         return (RUN, "bench", f"OUT={out or self.out}", "HARTS=1,2", "CLOCK=model", f"JOBS={jobs}", *more)
 
     def bench(self, mode, *more, jobs=JOBS, out=None, **environment):
-        shards = "0123456789" if jobs == 1 or mode in ("good", "refuse") else CULPRIT
+        shards = "0123456789" if jobs == 1 or mode in ("good", "again", "refuse") else CULPRIT
         return run(*self.words(*more, jobs=jobs, out=out), QEMU=FAKE_QEMU, FAKE_QEMU=mode, FAKE_QEMU_PID=self.pid_file,
                    FAKE_QEMU_SHARD=shards, **environment)
 
@@ -46,10 +46,21 @@ class FleetTest(RunnerCase):
             self.assertEqual((described["jobs"], described["planned"], described["measured"]), (jobs, 8, 8))
 
     def test_each_console_is_kept(self):
-        self.assert_ok(self.bench("good"))
-        for name in ("console.1.log", "console.2.log"):
-            with open(os.path.join(self.out, name), encoding="utf-8") as file:
-                self.assertEqual(file.read().count("@result"), 4)
+        """Of all boots, where the guest wants several."""
+        for mode in ("good", "again"):
+            out = os.path.join(self.folder, mode)
+            self.assert_ok(self.bench(mode, out=out))
+            for name in ("console.1.log", "console.2.log"):
+                with open(os.path.join(out, name), encoding="utf-8") as file:
+                    self.assertEqual(file.read().count("@result"), 4)
+
+    def test_points_that_are_left_for_another_boot(self):
+        for jobs in (1, 2):
+            good, again = (os.path.join(self.folder, f"{mode}{jobs}") for mode in ("good", "again"))
+            self.assert_ok(self.bench("good", jobs=jobs, out=good))
+            self.assert_ok(self.bench("again", jobs=jobs, out=again))
+            self.assertEqual(result_lines(again), result_lines(good))
+            self.assertEqual(self.run_json(again)["measured"], 8)
 
     def test_virtual_time_has_no_spread_and_no_warning(self):
         done = self.bench("good", "PIN=0")

@@ -22,12 +22,14 @@ class Boot:
     memory: the size of that memory, None for none
     listener: told of `begin(point)` and `result(point, result)`; point is None when the guest did not say
     log: a results.Appender for all that the console prints
+    again: a function from the number of a data point to the Boot that goes on from there, where the guest leaves some for one
     """
 
-    def __init__(self, command, listener, memory=None, log=None):
+    def __init__(self, command, listener, memory=None, log=None, again=None):
         self.command = command
         self.memory = memory
         self.log = log
+        self.again = again
         self.session = Session(listener.begin, listener.result)
         self.status = None      # None while there is more to come
         self.reason = None
@@ -43,6 +45,11 @@ class Boot:
     def finish(self, status, reason):
         self.status, self.reason = status, reason
 
+    def successor(self):
+        """The boot for what this one has left, None when that is nothing."""
+        number = self.session.ended.get("next") if self.session.ended else None
+        return self.again(number) if number and self.again else None
+
 
 def host_cores():
     """The host cores that this process may use, in an order that begins elsewhere for each process: several small
@@ -55,9 +62,11 @@ def host_cores():
 
 
 class Fleet:
-    """Runs boots, at most `jobs` at a time, in their order. Use once: run()."""
+    """Runs boots, at most `jobs` at a time, in their order. Those that go on where one has stopped are added to `boots`. Use once:
+    run()."""
 
     def __init__(self, boots, jobs, stall_s, pinned):
+        self.boots = boots
         self.waiting = list(boots)
         self.stall_s = stall_s
         cores = host_cores()
@@ -99,6 +108,10 @@ class Fleet:
                 self.free.append(core)
                 if boot.status not in FINISHED:
                     return boot
+                successor = boot.successor()
+                if successor:
+                    self.boots.append(successor)
+                    self.waiting.insert(0, successor)
             else:
                 self._feed(machine, boot.session, lines)
         return None

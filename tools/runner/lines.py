@@ -156,7 +156,7 @@ class LinesReport:
         self.points = []
 
     def path(self, boot):
-        """Where the plugin of this boot writes, by the boot's number: its argument `lines`."""
+        """Where the plugin of this boot writes, by a word for the boot: its argument `lines`."""
         return os.path.join(self.scratch.name, f"{boot}.jsonl")
 
     def add(self, point, result):

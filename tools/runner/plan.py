@@ -103,24 +103,33 @@ class Plan:
                      "the machine's own costs (BENCH=model.*)"]
         return [("  " if i else "Left out for time: ") + text + ("," if i < len(said) - 1 else ".") for i, text in enumerate(said)]
 
-    def bootargs(self, shard=None):
-        words = self.words if shard is None or self.jobs == 1 else [*self.words, f"shard={shard}/{self.jobs}"]
+    def bootargs(self, shard=None, first=None):
+        words = list(self.words)
+        if shard is not None and self.jobs > 1:
+            words.append(f"shard={shard}/{self.jobs}")
+        if first is not None:
+            words.append(f"from={first}")
         return self.settings.bootargs(*words)
 
-    def command(self, shard=None, ram="RAM"):
-        """QEMU's command line. `ram` is the file behind the guest's memory, where there is one."""
-        extra = {"lines": self.lines.path(shard or 0)} if self.lines else None
+    def command(self, shard=None, first=None, ram="RAM"):
+        """QEMU's command line. `first` is the number of the first point to measure, `ram` the file behind the guest's memory, where there
+        is one."""
+        extra = {"lines": self.lines.path(f"{shard or 0}.{first or 1}")} if self.lines else None
         if self.model is None:
             return self.qemu.command(ELF, max(self.harts), self.memory, self.bootargs(), initrd=self.traces.initrd)
-        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard), self.model, ram, extra,
+        return self.qemu.modelled(ELF, max(self.harts), self.memory, self.bootargs(shard, first), self.model, ram, extra,
                                   initrd=self.traces.initrd)
+
+    def _boot(self, listener, shard, first, log):
+        """Of a shard, from a point on; what it leaves for another boot, that one measures."""
+        return Boot(lambda ram: self.command(shard, first, ram), listener, self.memory, log,
+                    again=lambda number: self._boot(listener, shard, number, log))
 
     def boots(self, listener, folder):
         if self.model is None:
             return [Boot(self.command(), listener, log=folder.console("console.log"))]
-        return [Boot(lambda ram, i=i: self.command(i, ram), listener, self.memory,
-                     folder.console("console.log" if self.jobs == 1 else f"console.{i + 1}.log"))
-                for i in range(self.jobs)]
+        return [self._boot(listener, shard, 1, folder.console("console.log" if self.jobs == 1 else f"console.{shard + 1}.log"))
+                for shard in range(self.jobs)]
 
     def weight(self, number):
         """How long a point takes in comparison with others, roughly. Hart counts alternate fastest, and the model's

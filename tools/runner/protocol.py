@@ -5,7 +5,7 @@
     @begin {...}               the point being measured: bench, variant, harts, point
     @map {"parts":[...]}       what lies where in its memory, if asked for by map=1
     @result {...}              a data point, without what only the runner knows
-    @end {"failed":n}          all done; the guest powers off next
+    @end {"failed":n}          all done; the guest powers off next. With "next":m what is left, from point m on, is for another boot
     @stress {...}              the sum of a stress run
     @trace {...}               bytes of a recorded trace of heap calls: offset, and data in base64
     @recorded {...}            all of it has come: name, calls, bytes, lost

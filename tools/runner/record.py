@@ -78,7 +78,7 @@ def main(settings):
     if os.path.isdir(out) or not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise Failure(f"OUT={out}: no file can be written there")
     plan, recording = _plan(settings), Recording()
-    boot = Boot(plan.command(), recording) if plan.model is None else Boot(lambda ram: plan.command(None, ram), recording, plan.memory)
+    boot = Boot(plan.command(), recording) if plan.model is None else Boot(lambda ram: plan.command(ram=ram), recording, plan.memory)
     with Interrupts() as interrupts:
         try:
             Fleet([boot], 1, settings.timeout_s(), plan.pinned).run(interrupts)
