@@ -29,6 +29,12 @@ static uint64_t rights_of(uint64_t protection)
            (protection & PROT_EXEC ? PTE_X : 0);
 }
 
+/* What Linux keeps from all but the privileged (mmap_min_addr), if nothing else is wrong with it. */
+static inline bool is_too_low(vaddr_t at, uint64_t bytes)
+{
+    return at.value < USER_BASE && at.value % PAGE_BYTES == 0 && bytes <= USER_END - at.value;
+}
+
 long sys_mmap(struct thread *thread, const uint64_t *args)
 {
     vaddr_t at = VADDR(args[0]);
@@ -46,6 +52,8 @@ long sys_mmap(struct thread *thread, const uint64_t *args)
         how = SPACE_NOREPLACE;
     else if (flags & MAP_FIXED)
         how = SPACE_FIXED;
+    if (how && is_too_low(at, bytes))
+        return -EPERM;
     if (flags & MAP_POPULATE)
         how |= SPACE_POPULATE;
     int error = space_map(thread->process->space, &at, bytes, rights_of(protection), how);
@@ -64,7 +72,7 @@ long sys_mprotect(struct thread *thread, const uint64_t *args)
     return errno_of(space_protect(thread->process->space, VADDR(args[0]), args[1], rights_of(args[2])));
 }
 
-/* Advice about reading ahead is heard and not needed; but what is not mapped is told. */
+/* Advice about reading ahead is heard and not needed, but what is not mapped is told. */
 long sys_madvise(struct thread *thread, const uint64_t *args)
 {
     switch ((int)args[2]) {
@@ -72,7 +80,7 @@ long sys_madvise(struct thread *thread, const uint64_t *args)
     case MADV_NORMAL:
     case MADV_RANDOM:
     case MADV_SEQUENTIAL:
-    case MADV_WILLNEED: return args[0] % PAGE_BYTES != 0 ? -EINVAL : 0;
+    case MADV_WILLNEED: return errno_of(space_look(thread->process->space, VADDR(args[0]), args[1]));
     default: return -EINVAL;
     }
 }

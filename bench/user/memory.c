@@ -35,6 +35,8 @@ static void mmap_refuses(void)
     expect_equal(map(0, ~0ul - USER_PAGE, RW, 0), -ENOMEM);
     expect_equal(map(0, 1ul << 40, RW, 0), -ENOMEM);
     expect_equal(map(0xffffffff80200000, PAGES(1), RW, MAP_FIXED), -ENOMEM);
+    expect_equal(map(0, PAGES(1), RW, MAP_FIXED), -EPERM);
+    expect_equal(map(0, 1ul << 40, RW, MAP_FIXED), -ENOMEM);
     expect_equal(map(0, PAGES(1), RW | PROT_EXEC, 0), -EACCES); /* not Linux's answer, but this kernel's */
 }
 
@@ -59,6 +61,9 @@ static void mmap_places(void)
     expect_equal(unmap(at, PAGES(4)), 0); /* holes are no error */
     expect_equal(unmap(at + 1, PAGES(1)), -EINVAL);
     expect_equal(unmap(at, 0), -EINVAL);
+    expect_equal(unmap(0, PAGES(1)), 0);
+    expect_equal(unmap(0, 0x10000), 0);
+    expect_equal(unmap(USER_PAGE, 1ul << 40), -EINVAL);
     expect_equal(unmap(other, PAGES(1)), 0);
 }
 
@@ -114,6 +119,11 @@ static void discard_zeroes(void)
     expect_equal(syscall(SYS_madvise, at, PAGES(1), 12345), -EINVAL);
     expect_equal(unmap(at + (long)PAGES(1), PAGES(1)), 0);
     expect_equal(discard(at, PAGES(4)), -ENOMEM);
+    expect_equal(syscall(SYS_madvise, at, PAGES(4), MADV_WILLNEED), -ENOMEM);
+    expect_equal(syscall(SYS_madvise, at, PAGES(1), MADV_WILLNEED), 0);
+    expect_equal(syscall(SYS_madvise, 0, PAGES(1), MADV_WILLNEED), -ENOMEM);
+    expect_equal(discard(at, -at), -EINVAL);
+    expect_equal(discard(at, ~0ul), -EINVAL);
     expect_equal(*word(at + (long)PAGES(3)), 0); /* the rest has been, as on Linux */
     expect_equal(unmap(at, PAGES(4)), 0);
 }

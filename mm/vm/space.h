@@ -93,7 +93,7 @@ int space_map_frames(
     struct space *space, vaddr_t *vaddr, pfn_t first, size_t npages, uint64_t rights, unsigned flags);
 
 /** space_unmap - take away whatever is mapped in a range, holes or not. 0; ERR_INVALID for no bytes, an address inside of
- *  a page or a range out of USER_BASE … USER_END; ERR_NO_MEMORY. */
+ *  a page or a range that ends above USER_END; ERR_NO_MEMORY. */
 int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes);
 
 /**
@@ -105,8 +105,10 @@ int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes);
 int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rights);
 
 /** space_discard - MADV_DONTNEED: the anonymous pages of a range are zeros again. 0, also for no bytes; ERR_INVALID for an address
- *  inside of a page; ERR_RANGE when some of it is not mapped, and the rest has been discarded; ERR_NO_MEMORY. */
+ *  inside of a page or a range that ends behind the last address; ERR_RANGE when some of it is not mapped, and the rest has been
+ *  discarded; ERR_NO_MEMORY. space_look - the same without the discarding: whether all of it is mapped. */
 int space_discard(struct space *space, vaddr_t vaddr, size_t bytes);
+int space_look(struct space *space, vaddr_t vaddr, size_t bytes);
 
 /** space_brk - move the end of the heap, which begins at USER_HEAP_BASE. Returns the end as it is then: @end, or unchanged
  *  where that cannot be, which @end 0 asks for. */

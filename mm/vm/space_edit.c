@@ -114,9 +114,15 @@ static pte_t claimed(struct space_edit *edit, pte_t old, size_t page, unsigned l
     return old;
 }
 
-static pte_t discarded(struct space_edit *edit, pte_t old, size_t page)
+static pte_t looked_at(struct space_edit *edit, pte_t old)
 {
     edit->holes |= old.bits == 0 || pte_mark_kind(old) == PTE_MARK_LEAVING;
+    return old;
+}
+
+static pte_t discarded(struct space_edit *edit, pte_t old, size_t page)
+{
+    (void)looked_at(edit, old);
     if (!space_owns(old) || pte_mark_kind(old) == PTE_MARK_LEAVING)
         return old;
     uint64_t rights = space_rights(edit->space, old);
@@ -181,6 +187,7 @@ static pte_t change(struct table_edit *table_edit, pte_t old, size_t page, unsig
     switch (edit->what) {
     case SPACE_CLAIM: return claimed(edit, old, page, level);
     case SPACE_REPLACE: return replaced(edit, old, page, level);
+    case SPACE_LOOK: return looked_at(edit, old);
     case SPACE_DISCARD: return discarded(edit, old, page);
     default: return protected(edit, old);
     }

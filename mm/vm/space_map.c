@@ -242,11 +242,22 @@ int space_map_frames(
     return map(&edit, vaddr, npages * PAGE_BYTES, flags & ~SPACE_POPULATE);
 }
 
+/* Of a range that does not fit. Below the user's part nothing is ever mapped. */
+static NOINLINE int unmap_from_below(struct space *space, vaddr_t vaddr, size_t bytes)
+{
+    size_t below = USER_BASE - vaddr.value;
+    if (vaddr.value >= USER_BASE || bytes > USER_END - vaddr.value)
+        return ERR_INVALID;
+    return bytes <= below ? 0 : space_unmap(space, VADDR(USER_BASE), bytes - below);
+}
+
 int space_unmap(struct space *space, vaddr_t vaddr, size_t bytes)
 {
     struct space_edit edit;
-    if (!is_page(vaddr) || bytes == 0 || !range_fits(vaddr, bytes))
+    if (!is_page(vaddr) || bytes == 0)
         return ERR_INVALID;
+    if (unlikely(!range_fits(vaddr, bytes)))
+        return unmap_from_below(space, vaddr, bytes);
     size_t first = vaddr_to_page(vaddr);
     int error = 0;
     if (!swap_untouched(space, first, first + space_pages(bytes), false, PTE(0))) {
@@ -274,18 +285,32 @@ int space_protect(struct space *space, vaddr_t vaddr, size_t bytes, uint64_t rig
     return space_edit_run(&edit);
 }
 
-int space_discard(struct space *space, vaddr_t vaddr, size_t bytes)
+/* Of what is there of a range that may have holes, or reach out of what a user has. */
+static int advise(struct space *space, enum space_change what, vaddr_t vaddr, size_t bytes)
 {
     struct space_edit edit;
-    if (!is_page(vaddr))
+    if (!is_page(vaddr) || bytes > SIZE_MAX - PAGE_BYTES ||
+        space_pages(bytes) > (SIZE_MAX - vaddr.value) / PAGE_BYTES)
         return ERR_INVALID;
     if (bytes == 0)
         return 0;
-    if (!range_fits(vaddr, bytes))
+    uint64_t first = MAX(vaddr.value, (uint64_t)USER_BASE);
+    uint64_t end = MIN(vaddr.value + bytes, (uint64_t)USER_END);
+    if (first >= end)
         return ERR_RANGE;
-    edit_init(&edit, space, SPACE_DISCARD, vaddr, bytes);
+    edit_init(&edit, space, what, VADDR(first), end - first);
     int error = space_edit_run(&edit);
-    return !error && edit.holes ? ERR_RANGE : error;
+    return !error && (edit.holes || end - first < bytes) ? ERR_RANGE : error;
+}
+
+int space_discard(struct space *space, vaddr_t vaddr, size_t bytes)
+{
+    return advise(space, SPACE_DISCARD, vaddr, bytes);
+}
+
+int space_look(struct space *space, vaddr_t vaddr, size_t bytes)
+{
+    return advise(space, SPACE_LOOK, vaddr, bytes);
 }
 
 /* The heap from one end to another, both of whole pages. */

@@ -147,6 +147,7 @@ enum space_change {
     SPACE_CLAIM, /* what was a hole becomes the new mapping; anything else is refused: ERR_EXISTS */
     SPACE_REPLACE, /* the new mapping, whatever was there */
     SPACE_DISCARD, /* pages are zeros again */
+    SPACE_LOOK, /* nothing changes; it is found out whether there are holes */
     SPACE_PROTECT, /* other rights; a hole is refused: ERR_RANGE */
     SPACE_END, /* as SPACE_UNMAP, for a space that no hart uses any more */
 };

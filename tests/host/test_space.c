@@ -84,9 +84,11 @@ static void test_wrong_arguments(void **state)
         at = VADDR(bad[i]);
         assert_int_equal(space_map(space, &at, PAGE_BYTES, RW, SPACE_FIXED), ERR_RANGE);
         assert_int_equal(space_map(space, &at, PAGE_BYTES, RW, SPACE_NOREPLACE), ERR_RANGE);
-        assert_int_equal(space_unmap(space, at, PAGE_BYTES), ERR_INVALID);
+        assert_int_equal(space_unmap(space, at, PAGE_BYTES), bad[i] < USER_BASE ? 0 : ERR_INVALID);
         assert_int_equal(space_protect(space, at, PAGE_BYTES, RW), ERR_RANGE);
-        assert_int_equal(space_discard(space, at, PAGE_BYTES), ERR_RANGE);
+        int error = at.value + PAGE_BYTES == 0 ? ERR_INVALID : ERR_RANGE;
+        assert_int_equal(space_discard(space, at, PAGE_BYTES), error);
+        assert_int_equal(space_look(space, at, PAGE_BYTES), error);
         assert_int_equal(space_fault(space, at, PTE_R), ERR_RANGE);
         assert_int_equal(space_map(space, &at, PAGE_BYTES, RW, 0), 0); /* a hint that is of no use */
         assert_int_equal(space_unmap(space, at, PAGE_BYTES), 0);
@@ -133,6 +135,29 @@ static void test_where_there_is_room(void **state)
     assert_int_equal(space_map(space, &second, zone, RW, 0), 0);
     assert_int_equal(space_map(space, &large, PAGE_BYTES, RW, 0), ERR_NO_MEMORY);
     assert_int_equal(space_unmap(space, second, zone), 0);
+}
+
+static void test_ranges_that_reach_out(void **state)
+{
+    struct space *space = model.spaces[0].space;
+    vaddr_t at = VADDR(USER_BASE);
+    uint64_t word = 1;
+    (void)state;
+    assert_int_equal(space_map(space, &at, PAGE_BYTES, RW, SPACE_FIXED), 0);
+    assert_int_equal(space_write(space, at, &word, sizeof(word)), 0);
+    assert_int_equal(space_look(space, at, PAGE_BYTES), 0);
+    assert_int_equal(space_look(space, at, 2 * PAGE_BYTES), ERR_RANGE);
+    assert_int_equal(space_look(space, VADDR(0), USER_BASE + PAGE_BYTES), ERR_RANGE);
+    assert_int_equal(space_look(space, at, -USER_BASE), ERR_INVALID); /* it ends at 0 again */
+    assert_int_equal(space_read(space, at, &word, sizeof(word)), 0);
+    assert_int_equal(word, 1);
+    assert_int_equal(space_discard(space, VADDR(0), USER_BASE + PAGE_BYTES), ERR_RANGE);
+    assert_int_equal(space_read(space, at, &word, sizeof(word)), 0);
+    assert_int_equal(word, 0);
+    assert_int_equal(space_unmap(space, VADDR(0), USER_BASE), 0);
+    assert_int_equal(space_look(space, at, PAGE_BYTES), 0);
+    assert_int_equal(space_unmap(space, VADDR(0), USER_BASE + 1), 0);
+    assert_int_equal(space_look(space, at, PAGE_BYTES), ERR_RANGE);
 }
 
 static entry_t *entry_of(struct space *space, size_t page)
@@ -414,6 +439,7 @@ int main(void)
         WITH_SPACE(test_pages_are_zeros_and_keep_what_is_written),
         WITH_SPACE(test_wrong_arguments),
         WITH_SPACE(test_where_there_is_room),
+        WITH_SPACE(test_ranges_that_reach_out),
         WITH_SPACE(test_damage_is_found),
         WITH_SPACE(test_copies_share_until_written),
         cmocka_unit_test(test_random_calls),
