@@ -12,13 +12,15 @@
 #include "smp/shootdown.h"
 
 /* Without a space. */
-static struct process *make(struct family *family, const char *name)
+static struct process *make(struct family *family, const char *name, long *error)
 {
+    *error = -ENOMEM;
     struct process *process = kzalloc(sizeof(*process));
     if (!process)
         return NULL;
     process->pid = id_take();
     if (process->pid == 0) {
+        *error = -EAGAIN;
         kfree(process);
         return NULL;
     }
@@ -75,10 +77,11 @@ void process_free(struct process *process)
 struct family *family_create(const char *name)
 {
     struct family *family = kzalloc(sizeof(*family));
+    long unused;
     if (!family)
         return NULL;
     lock_init(&family->lock, kernel_frames.lock_kind, "family");
-    family->root = make(family, name);
+    family->root = make(family, name, &unused);
     if (family->root && space_create(&kernel_spaces, &family->root->space) == 0) {
         list(family->root, NULL);
         return family;
@@ -101,9 +104,8 @@ void family_destroy(struct family *family)
 
 struct process *process_fork(struct process *parent, long *error)
 {
-    struct process *child = make(parent->family, parent->name);
+    struct process *child = make(parent->family, parent->name, error);
     struct lock_node node;
-    *error = -EAGAIN;
     if (!child)
         return NULL;
     int failed = space_fork(parent->space, &child->space);

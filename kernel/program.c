@@ -159,7 +159,8 @@ static int load(
         error = load_segment(process->space, file, &elf->segments[i], moved);
     if (!error)
         error = make_stack(process->space, elf, moved, argc, argv, &sp);
-    struct thread *thread = error ? NULL : thread_new(process);
+    long unused;
+    struct thread *thread = error ? NULL : thread_new(process, &unused);
     if (!thread)
         return error ? error : ERR_NO_MEMORY;
     user_context_init(&thread->context, elf->entry + moved, sp);

@@ -155,7 +155,7 @@ long sys_clone(struct thread *thread, const uint64_t *args)
 {
     uint64_t flags = (uint32_t)args[0], parent_tid = args[2]; /* Linux looks at no more of them */
     struct process *process = thread->process;
-    long error = -EAGAIN;
+    long error;
     if (!clone_flags_valid(flags))
         return -EINVAL;
     if (!(flags & CLONE_THREAD)) {
@@ -163,7 +163,7 @@ long sys_clone(struct thread *thread, const uint64_t *args)
         if (!process)
             return error;
     }
-    struct thread *child = thread_new(process);
+    struct thread *child = thread_new(process, &error);
     if (child) {
         int tid = child->tid;
         copy_thread(child, thread, args);
@@ -172,10 +172,11 @@ long sys_clone(struct thread *thread, const uint64_t *args)
         if (thread_add(child))
             return tid;
         thread_free(child);
+        error = -EINTR; /* the caller is about to be ended, and never sees it */
     }
     if (process != thread->process)
         process_drop(process);
-    return -EAGAIN;
+    return error;
 }
 
 /* Process groups are not there: 0 and what is below −1 mean every child. */

@@ -11,13 +11,15 @@
 #include "mm/kmalloc.h"
 #include "trace/inject.h"
 
-struct thread *thread_new(struct process *process)
+struct thread *thread_new(struct process *process, long *error)
 {
+    *error = -ENOMEM;
     struct thread *thread = inject_due(INJECT_THREAD) ? NULL : kzalloc(sizeof(*thread));
     if (!thread)
         return NULL;
     thread->tid = process->threads ? id_take() : process->pid; /* the first has the process's */
     if (thread->tid == 0) {
+        *error = -EAGAIN;
         kfree(thread);
         return NULL;
     }

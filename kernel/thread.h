@@ -71,8 +71,9 @@ struct thread {
 /* No hart. */
 #define HART_NONE HART_MAX
 
-/** thread_new - a thread of a process, not yet known to it. NULL: no memory, or no number is free: THREADS_MAX live. */
-struct thread *thread_new(struct process *process);
+/** thread_new - a thread of a process, not yet known to it. NULL: no memory, or no number is free: THREADS_MAX live. @error: a
+ *  negated errno then */
+struct thread *thread_new(struct process *process, long *error);
 
 /** thread_free - of one that never ran, or has ended. */
 void thread_free(struct thread *thread);

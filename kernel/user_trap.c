@@ -62,7 +62,14 @@ static int signal_of(uint64_t cause, int error)
 {
     if (trap_is_page_fault(cause))
         return error == ERR_NO_MEMORY ? SIGNAL_KILL : SIGNAL_SEGV;
-    return cause == SCAUSE_ILLEGAL ? SIGNAL_ILL : cause == SCAUSE_BREAKPOINT ? SIGNAL_TRAP : SIGNAL_BUS;
+    switch (cause) {
+    case SCAUSE_ILLEGAL: return SIGNAL_ILL;
+    case SCAUSE_BREAKPOINT: return SIGNAL_TRAP;
+    case SCAUSE_FETCH_MISALIGNED:
+    case SCAUSE_LOAD_MISALIGNED:
+    case SCAUSE_STORE_MISALIGNED: return SIGNAL_BUS;
+    default: return SIGNAL_SEGV; /* an access that no memory answers */
+    }
 }
 
 /* @error: of the space, for page faults */
