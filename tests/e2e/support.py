@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 RUN = os.path.join(ROOT, "tools", "run")
 FAKE_QEMU = os.path.join(HERE, "fake-qemu")
 # Generous: the machine may be busy with other suites.
-LIMIT_S = 280
+LIMIT_S = 600
 # A shell starts what runs in its background with this ignored, which every command of a test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # What a user's shell might have set and what make sets would change what is tested.

@@ -162,6 +162,25 @@ class AggregatorTest(support.TestCase):
             with open(mark, encoding="utf-8") as file:
                 self.assertEqual(support.group_members(int(file.read())), [])
 
+    def test_ctrl_c_ends_a_guest(self):
+        pid_file = os.path.join(self.folder, "pid")
+        command = support.Command([os.path.join(self.tree, "tools", "run"), "test", "HARTS=1"], QEMU=FAKE_QEMU, FAKE_QEMU="hang",
+                                  FAKE_QEMU_PID=pid_file)
+        support.wait_until(lambda: os.path.exists(pid_file) and os.path.getsize(pid_file))
+        command.signal(signal.SIGINT)
+        self.assert_fails(command.finish(60), "interrupted", status=130)
+        with open(pid_file, encoding="utf-8") as file:
+            self.assertFalse([pid for pid in map(int, file) if support.alive(pid)])
+
+    def test_programs_have_a_core_each_and_threads_all(self):
+        # Under `make test` this one has a core itself.
+        own = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, own)
+        os.sched_setaffinity(0, range(os.cpu_count()))
+        self.program("test_a", "echo 1..1; [ $(nproc) = 1 ] && echo ok 1 - x || echo not ok 1 - x")
+        self.program("tsan_a", f"echo 1..1; [ $(nproc) = {len(os.sched_getaffinity(0))} ] && echo ok 1 - x || echo not ok 1 - x")
+        self.expect(self.aggregate(), "3 passed, 0 failed, 1 skipped", 0)
+
     def test_filter(self):
         self.program("test_a", "echo 1..2; echo ok 1 - apple; echo ok 2 - pear")
         self.expect(self.aggregate("T=pea"), "3 passed, 0 failed, 1 skipped".replace("3", "2"), 0)
