@@ -1,6 +1,7 @@
 /*
- * Calls across harts. The caller publishes the function, interrupts the others, and sleeps; the last hart to
- * finish wakes it. The interrupt only wakes: the function runs in the idle loop, with interrupts on.
+ * Calls across harts. The caller publishes the function and who is to run it, interrupts those, and sleeps; the last hart to
+ * finish wakes it. The interrupt only wakes: the function runs in the idle loop, with interrupts on, and one that comes for
+ * nothing or twice does no harm.
  */
 #include "smp/call.h"
 #include "arch/atomic.h"
@@ -11,24 +12,22 @@ static struct {
     void (*function)(void *argument);
     void *argument;
     unsigned caller; /* hart to wake at the end */
+    _Atomic uint64_t to; /* harts that have yet to begin, but for the caller */
     _Atomic unsigned running; /* harts that have not finished */
     _Atomic uint32_t woken; /* the caller's interrupt has been raised, or is not needed */
 } call;
 
-/* Each hart's own: a call has come and waits to be run. Set by its interrupt, so never by another hart. */
-static struct {
-    _Atomic bool waiting;
-} CACHE_ALIGNED inbox[HART_MAX];
-
-void smp_call_arrived(void)
-{
-    /* Relaxed: handler and loop are on one hart; ipi_poll's acquire made the call's fields visible. */
-    atomic_store_explicit(&inbox[hart_index()].waiting, true, memory_order_relaxed);
-}
-
 static bool call_waiting(void)
 {
-    return atomic_load_explicit(&inbox[hart_index()].waiting, memory_order_relaxed);
+    /* Acquire (ld; fence r,rw), pairs with publish(). */
+    return atomic_load_explicit(&call.to, memory_order_acquire) >> hart_index() & 1;
+}
+
+/* What was written to the rest before is seen by who finds its bit. */
+static void publish(hart_mask_t to)
+{
+    store_release(&call.to, to.bits); /* fence rw,w; sd */
+    ipi_send(to, HART_REQUEST_CALL);
 }
 
 /* Sleeps until the condition holds. Interrupts are off between the look and the sleep, where wfi still
@@ -69,10 +68,10 @@ void smp_call(hart_mask_t mask, void (*function)(void *argument), void *argument
     call.function = function;
     call.argument = argument;
     call.caller = self;
-    /* Relaxed: ipi_send's release publishes it together with the rest. */
+    /* Relaxed, both: published together with the rest. */
     atomic_store_explicit(&call.running, hart_mask_count(mask), memory_order_relaxed);
     store_relaxed(&call.woken, 0);
-    ipi_send(hart_mask_without(mask, self), HART_REQUEST_CALL);
+    publish(hart_mask_without(mask, self));
     if (hart_mask_test(mask, self))
         run_share();
     sleep_until(all_finished);
@@ -86,8 +85,8 @@ void smp_hand_over(unsigned hart, void (*function)(void *unused))
 {
     if (hart == hart_index())
         function(NULL);
-    call.function = function; /* published as in smp_call() */
-    ipi_send(hart_mask_one(hart), HART_REQUEST_CALL);
+    call.function = function;
+    publish(hart_mask_one(hart));
     smp_idle();
 }
 
@@ -95,7 +94,8 @@ void smp_idle(void)
 {
     for (;;) {
         sleep_until(call_waiting);
-        atomic_store_explicit(&inbox[hart_index()].waiting, false, memory_order_relaxed);
+        /* Relaxed: the bit is this hart's, until it has said that it has finished. amoand.d */
+        atomic_fetch_and_explicit(&call.to, ~hart_mask_one(hart_index()).bits, memory_order_relaxed);
         run_share();
     }
 }

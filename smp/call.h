@@ -24,7 +24,4 @@ void smp_hand_over(unsigned hart, void (*function)(void *unused)) NORETURN;
 /** smp_idle - the life of every hart but the one that calls: sleep, run calls. */
 void smp_idle(void) NORETURN;
 
-/** smp_call_arrived - from the interrupt: this hart's share of a call, or the news that all have finished. */
-void smp_call_arrived(void);
-
 #endif

@@ -9,7 +9,6 @@
 #include "arch/sbi.h"
 #include "arch/trap.h"
 #include "arch/user.h"
-#include "smp/call.h"
 #include "smp/shootdown_private.h"
 #include "trace/counter.h"
 
@@ -47,8 +46,6 @@ void ipi_poll(void)
         shootdown_serve();
     if (requests & HART_REQUEST_BROADCAST)
         shootdown_serve_broadcast();
-    if (requests & HART_REQUEST_CALL)
-        smp_call_arrived();
     if (requests & HART_REQUEST_SCHED)
         hart_attend();
     if (requests & HART_REQUEST_PING)
