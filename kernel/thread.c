@@ -8,6 +8,7 @@
 #include "kernel/process.h"
 #include "kernel/sched.h"
 #include "kernel/syscall.h"
+#include "lib/error.h"
 #include "mm/kmalloc.h"
 #include "trace/inject.h"
 
@@ -153,13 +154,26 @@ static void forget(struct process *process, struct thread *thread)
     process_waiter_remove(process, thread);
 }
 
+/* Where there is no memory to show the word to this hart, or to copy its page, who joins would wait for ever. So the process ends, as
+ * it does when it finds no memory itself. */
+static void clear_tid(struct thread *thread, uint64_t word)
+{
+    if (user_store_word(word, 0) == 0)
+        return;
+    int error = space_fault(thread->process->space, VADDR(word), PTE_W);
+    if (error == ERR_NO_MEMORY)
+        process_exit(thread->process, thread, STATUS_KILLED(SIGNAL_KILL));
+    else if (!error)
+        user_store_word(word, 0); /* there was none a moment ago, or the word is misaligned */
+}
+
 /* Linux tells whoever joins a thread by a word of its memory and a futex there, of which it wakes them even if the word cannot be
  * written. */
 static void tell_end(struct thread *thread)
 {
     if (thread->clear_child_tid == 0)
         return;
-    user_store_word(thread->clear_child_tid, 0);
+    clear_tid(thread, thread->clear_child_tid);
     futex_wake(thread, thread->clear_child_tid, 1);
 }
 
