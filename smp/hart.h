@@ -14,7 +14,8 @@
 /* What another hart can ask of this one by an interrupt: bits of hart.requests. */
 enum hart_request {
     HART_REQUEST_STOP = 1 << 0, /* a hart panicked: halt */
-    HART_REQUEST_CALL = 1 << 1, /* a function to run, or to have been run: smp/call.h. The interrupt is all there is to it */
+    HART_REQUEST_CALL =
+        1 << 1, /* a function to run, or to have been run: smp/call.h. The interrupt is all there is to it */
     HART_REQUEST_PING = 1 << 2, /* nothing but to say that it came */
     HART_REQUEST_SCHED = 1 << 4, /* look at what it runs: kernel/sched.h */
     HART_REQUEST_FLUSH = 1 << 3, /* translations to forget: smp/shootdown.h */
