@@ -9,6 +9,7 @@
 #include "lib/bits.h"
 #include "lib/error.h"
 #include "lib/string.h"
+#include "mm/heap/record.h"
 
 #define BLOCK_BYTES ((uint64_t)PAGE_BYTES << FRAME_ORDER_MAX)
 
@@ -136,14 +137,16 @@ static void plan_shares(struct range free)
 static int start_kernel(struct range free, unsigned nharts, const struct memory_designs *designs)
 {
     uint64_t first = free.first;
-    /* For a few frames more than there will be: those that all this lies on. */
+    /* For a few frames more than there will be: those that all this lies on. The kernel's own table has its pages from whichever share
+     * is in use, and notes on them in the first. */
     size_t frames = (free.end - first) / PAGE_BYTES;
+    size_t noted = (plan.apart_first.value + plan.apart_bytes - first) / PAGE_BYTES;
     uint64_t references =
         first + ALIGN_UP(designs->frame->metadata_size(frames, nharts), (size_t)CACHE_LINE_BYTES);
     uint64_t heap = ALIGN_UP(references + frame_refs_bytes(frames), (uint64_t)CACHE_LINE_BYTES);
     uint64_t tables =
         ALIGN_UP(heap + heap_metadata_size(designs->heap, frames, nharts), (uint64_t)CACHE_LINE_BYTES);
-    uint64_t base = ALIGN_UP(tables + frames * sizeof(*plan.table_pages), BLOCK_BYTES);
+    uint64_t base = ALIGN_UP(tables + noted * sizeof(*plan.table_pages), BLOCK_BYTES);
     if (base + BLOCK_BYTES > free.end)
         return ERR_NO_MEMORY;
     int error = frame_allocator_init(&kernel_frames, designs->frame, designs->lock, "kernel",
@@ -153,7 +156,7 @@ static int start_kernel(struct range free, unsigned nharts, const struct memory_
         return error;
     frame_refs_init(&kernel_refs, &kernel_frames, paddr_to_direct(PADDR(references)));
     plan.table_pages = paddr_to_direct(PADDR(tables));
-    memset(plan.table_pages, 0, frames * sizeof(*plan.table_pages));
+    memset(plan.table_pages, 0, noted * sizeof(*plan.table_pages));
     return heap_init(&kernel_heap, designs->heap, designs->lock, "kernel", &kernel_frames,
         paddr_to_direct(PADDR(heap)), designs->heap_flags);
 }
@@ -195,6 +198,8 @@ int memory_move(void)
     int error = start_kernel(share_of(plan.apart_first, plan.apart_bytes), kernel_frames.nharts, &chosen);
     if (error)
         go_home();
+    else
+        heap_record_follow(&kernel_heap, &home.heap);
     return error;
 }
 

@@ -83,6 +83,14 @@ void heap_record_start(struct heap *heap, struct heap_recorder *recorder)
     heap->front = &recorded;
 }
 
+void heap_record_follow(struct heap *heap, const struct heap *before)
+{
+    if (!before->recorder)
+        return;
+    heap->recorder = before->recorder;
+    heap->front = &recorded;
+}
+
 void heap_record_stop(struct heap *heap)
 {
     heap->recorder = NULL;

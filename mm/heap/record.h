@@ -48,6 +48,10 @@ struct heap_recorder {
 /** heap_record_start - keep the heap's calls from now on. The harts are quiet. @recorder: with its memory set; it begins anew */
 void heap_record_start(struct heap *heap, struct heap_recorder *recorder);
 
+/** heap_record_follow - whoever keeps the calls of one heap, if anybody does, keeps those of another in the same trace. The harts are
+ *  quiet. */
+void heap_record_follow(struct heap *heap, const struct heap *before);
+
 /** heap_record_stop - and no more. The harts are quiet. */
 void heap_record_stop(struct heap *heap);
 

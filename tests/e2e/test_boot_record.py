@@ -65,10 +65,11 @@ class RecordTest(support.TestCase):
         self.assertGreater(heap_trace.summarise(one).handed, 0)
 
     def test_the_kernels_own_heap(self):
-        """Over several data points: the harness's buffers, which all have gone back at the end."""
+        """Over several data points, each of which has memory of its own: the harness's buffers, which all have gone back at the end."""
         trace, _ = self.record("KERNEL=1", "BENCH=frame.bulk,lock.counter", "FRAME=hartcache", "HARTS=1,2")
         found = heap_trace.summarise(trace)
         self.assertGreater(found.peak_bytes, 100000)
+        self.assertGreater(len(trace.calls), 18)    # which are those of the histograms
         self.assertEqual(found.left_objects, 0)
         self.assertEqual(self.replay(self.trace, "HEAP=bestfit", "HARTS=1")[0]["figures"]["peak_bytes"], found.peak_bytes)
 
