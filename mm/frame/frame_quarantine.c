@@ -133,19 +133,16 @@ static void let_go(struct frame_quarantine *quarantine, struct quarantine_hart *
     quarantine->behind->free(quarantine->fa, held.pfn, 0);
 }
 
-/* Whether there were any. */
-static bool let_all_go(struct frame_quarantine *quarantine)
+static void let_all_go(struct frame_quarantine *quarantine)
 {
-    bool any = false;
     for (unsigned i = 0; i < quarantine->fa->nharts; i++) {
         struct quarantine_hart *hart = &quarantine->harts[i];
         struct lock_node node;
         lock_acquire(&hart->lock, &node);
-        for (; hart->count > 0; any = true)
+        while (hart->count > 0)
             let_go(quarantine, hart);
         lock_release(&hart->lock, &node);
     }
-    return any;
 }
 
 bool frame_quarantine_is_short(struct frame_quarantine *quarantine)
@@ -196,7 +193,10 @@ static pfn_t quarantine_alloc(struct frame_allocator *fa, unsigned order)
 {
     struct frame_quarantine *quarantine = of(fa);
     pfn_t pfn = quarantine->behind->alloc(fa, order);
-    return pfn_is_none(pfn) && let_all_go(quarantine) ? quarantine->behind->alloc(fa, order) : pfn;
+    if (likely(!pfn_is_none(pfn)))
+        return pfn;
+    let_all_go(quarantine); /* and if nothing is left to go, another hart may have seen to it just now */
+    return quarantine->behind->alloc(fa, order);
 }
 
 static void quarantine_free(struct frame_allocator *fa, pfn_t pfn, unsigned order)

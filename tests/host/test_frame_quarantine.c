@@ -287,6 +287,44 @@ static void test_who_has_much_that_was_not_looked_for_is_short(void **state)
     finish();
 }
 
+/* --- two who have no memory ----------------------------------------------------------------------------- */
+
+static const struct frame_allocator_ops *behind;
+static bool raced;
+
+/* Finds nothing, and before the caller sees to it another hart has. */
+static pfn_t find_nothing_once(struct frame_allocator *fa, unsigned order)
+{
+    if (raced)
+        return behind->alloc(fa, order);
+    raced = true;
+    host_become_hart(1);
+    frame_drain(fa);
+    host_become_hart(0);
+    return PFN_NONE;
+}
+
+static void let_another_be_first(void)
+{
+    behind = test.quarantine.behind;
+    struct frame_allocator_ops racing = *behind;
+    racing.alloc = find_nothing_once;
+    pfn_t pfn = frame_alloc(&test.fa, 0, 0);
+    frame_free(&test.fa, pfn, 0);
+    test.quarantine.behind = &racing;
+    raced = false;
+    pfn = frame_alloc(&test.fa, 0, 0);
+    assert_true(raced && !pfn_is_none(pfn));
+    frame_free(&test.fa, pfn, 0);
+    test.quarantine.behind = behind;
+}
+
+static void test_it_goes_on_when_another_has_emptied_it(void **state)
+{
+    (void)state;
+    each_design(let_another_be_first);
+}
+
 /* --- poison -------------------------------------------------------------------------------------------- */
 
 static void test_poison_says_which_frame(void **state)
@@ -311,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_a_note_is_used_once),
         cmocka_unit_test(test_a_double_free_is_refused),
         cmocka_unit_test(test_who_has_much_that_was_not_looked_for_is_short),
+        cmocka_unit_test(test_it_goes_on_when_another_has_emptied_it),
         cmocka_unit_test(test_poison_says_which_frame),
     };
     return cmocka_run_group_tests_name("quarantine of frames", tests, NULL, NULL);
