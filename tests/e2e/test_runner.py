@@ -156,9 +156,9 @@ class RunnerTest(RunnerCase):
         self.assert_kept(1, 1, "failed")
 
     def test_refusal_is_one_line_and_leaves_nothing(self):
-        done = self.bench("refuse")
+        done = self.bench("refuse", "HARTS=1") # with more there is a warning, on a host of few cores
         self.assert_fails(done, "error: bench=nonesuch: no such benchmark; valid: frame.churn, frame.batch", status=1)
-        self.assertEqual(len([line for line in done.err.splitlines() if "arning" not in line]), 1, str(done))
+        self.assertEqual(len(done.err.splitlines()), 1, str(done))
         self.assertFalse(os.path.exists(self.out))
 
     def test_refusal_that_does_not_power_off(self):
