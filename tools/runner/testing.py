@@ -181,7 +181,8 @@ class Suites:
         for kind in ("test", "tsan"):
             for source in sorted(glob.glob(os.path.join(ROOT, "tests", "host", f"{kind}_*.c"))):
                 program = os.path.splitext(os.path.basename(source))[0]
-                listed.append(Suite(f"host {program}", lambda name, p=program: self._program(name, p), apart=kind != "tsan" and program not in THREADED))
+                threads = kind == "tsan" or program in THREADED
+                listed.append(Suite(f"host {program}", lambda name, p=program: self._program(name, p), apart=not threads))
         for harts in self.settings.harts(GUEST_HARTS):
             listed.append(Suite(f"guest {harts} hart{'s' if harts > 1 else ''}", lambda name, n=harts: self._guest(name, n), harts,
                                 crowd=harts > 1))
