@@ -98,23 +98,40 @@ static size_t heap_metadata_bytes_max(size_t nframes, unsigned nharts)
     return ALIGN_UP(most, (size_t)PAGE_BYTES);
 }
 
+/* Whether there is room for an arena of so many frames; then it is planned, and @free is what is left. */
+static bool fit_arena(struct range *free, size_t frames, unsigned nharts)
+{
+    size_t frame_bytes = metadata_bytes_max(frames, nharts);
+    size_t heap_bytes = heap_metadata_bytes_max(frames, nharts);
+    uint64_t base = ALIGN_DOWN(free->end - MIN(free->end, frames * PAGE_BYTES), BLOCK_BYTES);
+    if (base < free->first + frame_bytes + heap_bytes + SHARES_BYTES_MIN)
+        return false;
+    plan.metadata_bytes = frame_bytes;
+    plan.heap_metadata_bytes = heap_bytes;
+    plan.arena_base = paddr_to_pfn_floor(PADDR(base));
+    plan.arena_frames = frames;
+    plan.metadata = paddr_to_direct(PADDR(base - frame_bytes));
+    plan.heap_metadata = paddr_to_direct(PADDR(base - frame_bytes - heap_bytes));
+    free->end = base - frame_bytes - heap_bytes;
+    return true;
+}
+
+/* At most half, and less where the kernel would not have enough. */
 static int plan_arena(struct range *free, unsigned nharts)
 {
     uint64_t half = (free->end - free->first) / 2 / PAGE_BYTES;
-    size_t frames = half ? (size_t)1 << bits_highest(half) : 0;
-    frames = MIN(frames, ARENA_FRAMES_MAX);
-    plan.metadata_bytes = metadata_bytes_max(frames, nharts);
-    plan.heap_metadata_bytes = heap_metadata_bytes_max(frames, nharts);
-    size_t metadata_bytes = plan.metadata_bytes + plan.heap_metadata_bytes;
-    uint64_t base = ALIGN_DOWN(free->end - MIN(free->end, frames * PAGE_BYTES), BLOCK_BYTES);
-    if (frames < ARENA_FRAMES_MIN || base < free->first + metadata_bytes + SHARES_BYTES_MIN)
-        return ERR_NO_MEMORY;
-    plan.arena_base = paddr_to_pfn_floor(PADDR(base));
-    plan.arena_frames = frames;
-    plan.metadata = paddr_to_direct(PADDR(base - plan.metadata_bytes));
-    plan.heap_metadata = paddr_to_direct(PADDR(base - metadata_bytes));
-    free->end = base - metadata_bytes;
-    return 0;
+    size_t frames = half ? MIN((size_t)1 << bits_highest(half), ARENA_FRAMES_MAX) : 0;
+    for (; frames >= ARENA_FRAMES_MIN; frames /= 2)
+        if (fit_arena(free, frames, nharts))
+            return 0;
+    return ERR_NO_MEMORY;
+}
+
+/* What memory_init() needs in one piece, wherever that begins. */
+static uint64_t least_bytes(unsigned nharts)
+{
+    return SHARES_BYTES_MIN + metadata_bytes_max(ARENA_FRAMES_MIN, nharts) +
+           heap_metadata_bytes_max(ARENA_FRAMES_MIN, nharts) + 2 * BLOCK_BYTES;
 }
 
 static struct range share_of(paddr_t first, size_t bytes)
@@ -176,8 +193,8 @@ int memory_init(const struct machine *machine, const struct fdt_range *taken, un
     if (error)
         console_format(
             "error: too little RAM: the largest free range has %lu KiB; the kernel and the smallest "
-            "arena need about %llu KiB (QEMU's -m, MEM= for make)\n",
-            available / 1024, (SHARES_BYTES_MIN + BLOCK_BYTES * 2) / 1024);
+            "arena need about %lu KiB (QEMU's -m, MEM= for make)\n",
+            available / 1024, least_bytes(machine->nharts) / 1024);
     return error;
 }
 
