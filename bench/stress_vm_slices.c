@@ -6,9 +6,6 @@
 #include "lib/error.h"
 #include "mm/vm/kernel_map.h"
 #include "mm/vm/kernel_spaces.h"
-#include "smp/call.h"
-#include "smp/epoch.h"
-#include "smp/shootdown.h"
 
 struct stress_vm stress_vm;
 
@@ -47,17 +44,10 @@ void stress_vm_make(void)
     }
 }
 
-static void settle_hart(void *unused)
-{
-    (void)unused;
-    shootdown_drain();
-}
-
 /* Nothing is deferred any more, and what was freed is as it was left. */
 static void settle(void)
 {
-    smp_call(hart_mask_first(hart_count()), settle_hart, NULL);
-    epoch_drain();
+    kernel_spaces_drain();
     frame_drain(&stress.arena);
 }
 
